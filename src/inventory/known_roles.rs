@@ -1,0 +1,44 @@
+//! The roles that an inventory may place, and the ports that each takes on its node.
+
+use std::collections::BTreeMap;
+
+/// Roles by name, each with the TCP ports it listens on.
+#[derive(Debug, Clone, Default)]
+pub struct KnownRoles(BTreeMap<String, Vec<u16>>);
+
+impl KnownRoles {
+    /// The roles that come with `deploy`.
+    pub fn built_in() -> Self {
+        let table: [(&str, &[u16]); 6] = [
+            ("base", &[]),
+            ("firewall", &[]),
+            ("etcd", &[2379, 2380, 2381]),
+            ("patroni", &[5432, 8008]),
+            ("haproxy", &[5000, 5001, 5002, 7000]),
+            ("pgbouncer", &[6432]),
+        ];
+        table.into_iter().fold(Self::default(), |known, (role, ports)| known.and(role, ports))
+    }
+
+    /// These and one more; a role of the same name is replaced.
+    #[must_use]
+    pub fn and(mut self, role: &str, ports: &[u16]) -> Self {
+        self.0.insert(role.into(), ports.into());
+        self
+    }
+
+    /// Whether there is such a role.
+    pub fn has(&self, role: &str) -> bool {
+        self.0.contains_key(role)
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The ports of a role; none for a stranger.
+    pub fn ports(&self, role: &str) -> &[u16] {
+        self.0.get(role).map_or(&[], Vec::as_slice)
+    }
+}

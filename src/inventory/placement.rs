@@ -1,0 +1,28 @@
+//! Which node runs which role: by its kinds, unless `roles.<role>.on` says otherwise.
+
+use super::model::{Inventory, Kind};
+
+/// The kinds that get a role by default; `None` means that it goes by `on` alone.
+fn kinds(role: &str) -> Option<&'static [Kind]> {
+    match role {
+        "base" | "firewall" => Some(&[Kind::Manager, Kind::Worker, Kind::App]),
+        "etcd" | "haproxy" => Some(&[Kind::Manager]),
+        "patroni" => Some(&[Kind::Worker]),
+        "pgbouncer" => Some(&[Kind::App]),
+        _ => None,
+    }
+}
+
+/// The names of the nodes that run a role, in order. Nodes that `on` names but the inventory lacks are left out.
+pub fn nodes_of<'a>(inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
+    let placed = inventory.roles.get(role).and_then(|settings| settings.on.as_ref());
+    let nodes = inventory.nodes.iter();
+    match (placed, kinds(role)) {
+        (Some(on), _) => nodes.filter(|(name, _)| on.contains(name)).map(|(name, _)| name.as_str()).collect(),
+        (None, Some(kinds)) => nodes
+            .filter(|(_, node)| node.kind.to_vec().iter().any(|kind| kinds.contains(kind)))
+            .map(|(name, _)| name.as_str())
+            .collect(),
+        (None, None) => Vec::new(),
+    }
+}
