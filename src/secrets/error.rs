@@ -1,0 +1,166 @@
+//! What can be wrong with the store, in words that lead to the remedy.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::body::BodyError;
+use super::recipient::Recipient;
+
+/// Why the store could not be opened or saved.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// No store at all.
+    #[error(
+        "there is no store at {0}; `deploy init` makes one, or copy the cluster's own beside the inventory"
+    )]
+    Missing(PathBuf),
+    /// A store where a new one was to be made.
+    #[error("{0} exists already; it is opened, never made anew")]
+    Exists(PathBuf),
+    /// The file, or its folder, cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// The store.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file, its lock or its folder cannot be written.
+    #[error("{path} cannot be written; the store is as it was before")]
+    Write {
+        /// The store or its lock.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// More than a store ever is.
+    #[error("{0} is larger than 16 MiB, which no store is; restore it from version control")]
+    TooLarge(PathBuf),
+    /// Two branches changed it.
+    #[error(
+        "{0} holds git's merge conflict markers: two branches changed it, and encrypted text cannot be merged; take one side whole (`git checkout --ours` or `--theirs` on the file), then apply again, which makes what is missing"
+    )]
+    MergeConflict(PathBuf),
+    /// Not an age file but readable text.
+    #[error(
+        "{0} is not encrypted; if there are secrets in it, they are exposed: restore the file from version control, and replace those secrets"
+    )]
+    NotEncrypted(PathBuf),
+    /// Cut short, changed, or something else altogether.
+    #[error("{path} is damaged: {detail}; restore it from version control")]
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// What was noticed.
+        detail: String,
+    },
+    /// Keys, but not one of its own.
+    #[error("the identity from {origin} ({}) cannot open {path}; {}", list(own), openers(known))]
+    WrongIdentity {
+        /// The store.
+        path: PathBuf,
+        /// Where the identity came from.
+        origin: String,
+        /// The recipients that the identity belongs to.
+        own: BTreeSet<Recipient>,
+        /// The recipients that the inventory names.
+        known: BTreeSet<Recipient>,
+    },
+    /// Keys, where a passphrase is asked for.
+    #[error(
+        "{path} was sealed by a passphrase, and {origin} is a key; set DEPLOY_PASSPHRASE, and unset DEPLOY_IDENTITY and DEPLOY_IDENTITY_FILE"
+    )]
+    NeedsPassphrase {
+        /// The store.
+        path: PathBuf,
+        /// Where the identity came from.
+        origin: String,
+    },
+    /// A passphrase, where a key is asked for.
+    #[error(
+        "{path} was sealed to recipients, and {origin} is a passphrase; give an identity with --identity FILE or DEPLOY_IDENTITY; {}",
+        openers(known)
+    )]
+    NeedsIdentity {
+        /// The store.
+        path: PathBuf,
+        /// Where the passphrase came from.
+        origin: String,
+        /// The recipients that the inventory names.
+        known: BTreeSet<Recipient>,
+    },
+    /// Not the passphrase.
+    #[error("the passphrase from {origin} does not open {path}")]
+    WrongPassphrase {
+        /// The store.
+        path: PathBuf,
+        /// Where the passphrase came from.
+        origin: String,
+    },
+    /// A file made to keep a machine busy.
+    #[error(
+        "{path} asks for 2^{required} steps to try a passphrase, more than is accepted; it was not written by `deploy`, restore it from version control"
+    )]
+    TooMuchWork {
+        /// The store.
+        path: PathBuf,
+        /// The exponent that it asks for.
+        required: u8,
+    },
+    /// It opens, but its text is not one of a store.
+    #[error("{path} opens, but the text in it is not a store's")]
+    Contents {
+        /// The store.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BodyError,
+    },
+    /// It was opened by a key, and says nothing of whom to seal it to.
+    #[error("{0} names no recipients, so it could not be sealed again; add a `recipients:` list to its text")]
+    NoRecipients(PathBuf),
+    /// Nobody could open it, or anybody.
+    #[error("the store needs at least one recipient, or a passphrase of 12 characters or more")]
+    WeakSeal,
+    /// age could not encrypt.
+    #[error("the store could not be sealed: {0}")]
+    Sealing(String),
+    /// The store of something else.
+    #[error(
+        "{path} belongs to the cluster `{found}`, and the inventory names `{wanted}`; put the right store beside it, or correct the name"
+    )]
+    OtherCluster {
+        /// The store.
+        path: PathBuf,
+        /// The cluster it was made for.
+        found: String,
+        /// The cluster of the inventory.
+        wanted: String,
+    },
+    /// Another process is writing it.
+    #[error("{path} is being written by {holder}; wait for it to end, and run this again")]
+    Locked {
+        /// The store.
+        path: PathBuf,
+        /// The process that holds the lock.
+        holder: String,
+    },
+    /// Someone else wrote it meanwhile.
+    #[error(
+        "{0} changed since it was read, and was left as it is; nothing of either side is lost: run this again"
+    )]
+    Changed(PathBuf),
+}
+
+fn list(recipients: &BTreeSet<Recipient>) -> String {
+    recipients.iter().map(Recipient::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn openers(known: &BTreeSet<Recipient>) -> String {
+    if known.is_empty() {
+        return "the inventory names no recipients that could".into();
+    }
+    format!("by the inventory, these could: {}; ask one of them for `deploy secrets rekey`", list(known))
+}

@@ -1,0 +1,191 @@
+//! The store: every secret of one cluster and its CA, in one age file beside the inventory.
+//!
+//! It is read whole, changed in memory, and saved whole; nothing is written until [`Store::save`]. A run saves before it
+//! uses what it generated, so that no node ever knows a password that the store does not.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rand::distr::{Alphanumeric, SampleString};
+use rand::{CryptoRng, Rng};
+
+use super::body::{Body, CaMaterial};
+use super::error::StoreError;
+use super::identity::{Identity, Keys};
+use super::recipient::Recipient;
+use super::seal::{self, OpenFailure, Seal};
+use super::sealed_file::SealedFile;
+use super::secret::Secret;
+
+/// Characters of a generated secret: 36 of 62 kinds are 214 bits, and none needs quoting in a URL, a shell or SQL.
+pub const SECRET_LENGTH: usize = 36;
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    file: SealedFile,
+    seal: Seal,
+    body: Body,
+    dirty: bool,
+}
+
+impl Store {
+    /// A new store for `cluster` at `path`, which must not exist. Nothing is written until it is saved.
+    pub fn create(path: &Path, cluster: &str, seal: Seal) -> Result<Self, StoreError> {
+        if !seal.is_sound() {
+            return Err(StoreError::WeakSeal);
+        }
+        let file = SealedFile::absent(path)?;
+        let body = Body {
+            cluster: cluster.into(),
+            recipients: seal.recipients(),
+            ca: None,
+            secrets: std::collections::BTreeMap::new(),
+        };
+        Ok(Self { file, seal, body, dirty: true })
+    }
+
+    /// Opens the store at `path`. `known` are the recipients that the inventory names: an error tells who could open it.
+    ///
+    /// It will be sealed again to the recipients that its own text names, or, where it names none, by the passphrase that
+    /// opened it.
+    pub fn open(path: &Path, identity: &Identity, known: &BTreeSet<Recipient>) -> Result<Self, StoreError> {
+        let (file, sealed) = SealedFile::read(path)?;
+        let path = file.path();
+        let text =
+            seal::open(&sealed, identity).map_err(|failure| explain(failure, path, identity, known))?;
+        let body = Body::parse(&text).map_err(|source| StoreError::Contents { path: path.into(), source })?;
+        let seal = match &identity.keys {
+            _ if !body.recipients.is_empty() => Seal::Recipients(body.recipients.clone()),
+            Keys::Passphrase(text) => Seal::Passphrase(text.clone()),
+            Keys::X25519(_) => return Err(StoreError::NoRecipients(path.into())),
+        };
+        Ok(Self { file, seal, body, dirty: false })
+    }
+
+    /// The cluster that the store was made for.
+    pub fn cluster(&self) -> &str {
+        &self.body.cluster
+    }
+
+    /// Refuses the store of another cluster, which a copied folder may hold.
+    pub fn require_cluster(&self, wanted: &str) -> Result<(), StoreError> {
+        if self.body.cluster == wanted {
+            return Ok(());
+        }
+        let (found, wanted) = (self.body.cluster.clone(), wanted.to_owned());
+        Err(StoreError::OtherCluster { path: self.file.path().into(), found, wanted })
+    }
+
+    /// Who can open it once it is saved.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Seals it to others from the next save on. What they could read before, from version control, they still can.
+    pub fn set_seal(&mut self, seal: Seal) -> Result<(), StoreError> {
+        if !seal.is_sound() {
+            return Err(StoreError::WeakSeal);
+        }
+        self.dirty |= self.seal != seal;
+        self.body.recipients = seal.recipients();
+        self.seal = seal;
+        Ok(())
+    }
+
+    /// The names of all secrets, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.body.secrets.keys().map(String::as_str)
+    }
+
+    /// A secret, if there is one of that name.
+    pub fn secret(&self, name: &str) -> Option<&Secret> {
+        self.body.secrets.get(name)
+    }
+
+    /// The secret of that name, made of [`SECRET_LENGTH`] letters and digits where there is none; and whether it was made.
+    pub fn ensure<R: CryptoRng + ?Sized>(&mut self, name: &str, rng: &mut R) -> (Secret, bool) {
+        if let Some(secret) = self.body.secrets.get(name) {
+            return (secret.clone(), false);
+        }
+        let secret = generate(rng);
+        self.set(name, secret.clone());
+        (secret, true)
+    }
+
+    /// Gives a secret a value; an empty one removes it.
+    pub fn set(&mut self, name: &str, secret: Secret) {
+        if secret.is_empty() {
+            self.remove(name);
+        } else if self.body.secrets.get(name) != Some(&secret) {
+            self.body.secrets.insert(name.into(), secret);
+            self.dirty = true;
+        }
+    }
+
+    /// Takes a secret out, and gives it back.
+    pub fn remove(&mut self, name: &str) -> Option<Secret> {
+        let removed = self.body.secrets.remove(name);
+        self.dirty |= removed.is_some();
+        removed
+    }
+
+    /// The cluster's CA, once it was made.
+    pub fn ca(&self) -> Option<&CaMaterial> {
+        self.body.ca.as_ref()
+    }
+
+    /// Keeps a CA, in the place of the one before.
+    pub fn set_ca(&mut self, ca: CaMaterial) {
+        if self.body.ca.as_ref() != Some(&ca) {
+            self.body.ca = Some(ca);
+            self.dirty = true;
+        }
+    }
+
+    /// Whether there is something to save.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Writes what changed, and says whether anything had: a store without changes keeps its bytes, though sealing anew
+    /// would make others. Refuses if the file was changed by someone else since it was read.
+    pub fn save(&mut self) -> Result<bool, StoreError> {
+        if !self.dirty {
+            return Ok(false);
+        }
+        let sealed =
+            self.seal.close(&self.body.write()).map_err(|error| StoreError::Sealing(error.to_string()))?;
+        self.file.replace(&sealed)?;
+        self.dirty = false;
+        Ok(true)
+    }
+}
+
+fn generate<R: Rng + CryptoRng + ?Sized>(rng: &mut R) -> Secret {
+    let mut text = String::with_capacity(SECRET_LENGTH);
+    Alphanumeric.append_string(rng, &mut text, SECRET_LENGTH);
+    Secret::new(text)
+}
+
+fn explain(
+    failure: OpenFailure,
+    path: &Path,
+    identity: &Identity,
+    known: &BTreeSet<Recipient>,
+) -> StoreError {
+    let (path, origin, known) = (path.to_owned(), identity.origin().to_owned(), known.clone());
+    match failure {
+        OpenFailure::NoMatchingKey => {
+            StoreError::WrongIdentity { path, origin, own: identity.recipients(), known }
+        }
+        OpenFailure::NeedsPassphrase => StoreError::NeedsPassphrase { path, origin },
+        OpenFailure::NotByPassphrase => StoreError::NeedsIdentity { path, origin, known },
+        OpenFailure::WrongPassphrase => StoreError::WrongPassphrase { path, origin },
+        OpenFailure::TooMuchWork(required) => StoreError::TooMuchWork { path, required },
+        OpenFailure::Damaged(detail) => StoreError::Damaged { path, detail },
+    }
+}
+
+#[cfg(test)]
+mod tests;
