@@ -1,0 +1,97 @@
+//! From a validated inventory to a [`Cluster`]: which node runs which role, and how it is reached. Pure.
+
+mod name;
+
+pub use name::NodeName;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::inventory::Inventory;
+use crate::inventory::model::Kind;
+use crate::role::Library;
+use crate::role::Manifest;
+
+/// A cluster: every node with its roles.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// What the user wrote.
+    pub inventory: Inventory,
+    /// The nodes by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+}
+
+/// A node and what it runs.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Address that the other nodes use.
+    pub address: IpAddr,
+    /// What it is for.
+    pub kinds: Vec<Kind>,
+    /// Its roles.
+    pub roles: BTreeSet<String>,
+    /// What SSH connects to.
+    pub host: String,
+    /// Port of SSH, where the inventory says one.
+    pub port: Option<u16>,
+}
+
+impl Cluster {
+    /// Places every role of `library` on the nodes of `inventory`.
+    pub fn new(inventory: Inventory, library: &Library) -> Self {
+        let mut nodes: BTreeMap<NodeName, Node> = inventory
+            .nodes
+            .iter()
+            .map(|(name, node)| {
+                let mut kinds = node.kind.to_vec();
+                kinds.sort();
+                kinds.dedup();
+                let host = node.host.clone().unwrap_or_else(|| node.address.to_string());
+                let port = node.port.or(inventory.ssh.port);
+                (
+                    NodeName::from(name.as_str()),
+                    Node { address: node.address, kinds, roles: BTreeSet::new(), host, port },
+                )
+            })
+            .collect();
+        for manifest in library.roles.values() {
+            let on = inventory.roles.get(&manifest.role).and_then(|settings| settings.on.as_ref());
+            for (name, node) in &mut nodes {
+                let placed = match on {
+                    Some(on) => on.iter().any(|wanted| wanted == name.as_str()),
+                    None => by_kind(manifest, &node.kinds),
+                };
+                if placed && (manifest.role != "firewall" || inventory.firewall.enabled) {
+                    node.roles.insert(manifest.role.clone());
+                }
+            }
+        }
+        Self { inventory, nodes }
+    }
+
+    /// Name of the cluster.
+    pub fn name(&self) -> &str {
+        &self.inventory.name
+    }
+
+    /// The nodes that run `role`, in order of name.
+    pub fn with_role<'a>(&'a self, role: &'a str) -> impl Iterator<Item = (&'a NodeName, &'a Node)> {
+        self.nodes.iter().filter(move |(_, node)| node.roles.contains(role))
+    }
+}
+
+fn by_kind(manifest: &Manifest, kinds: &[Kind]) -> bool {
+    use crate::role::KindOrAll;
+    manifest.kinds.iter().any(|wanted| match wanted {
+        KindOrAll::All(_) => true,
+        KindOrAll::Kind(kind) => kinds.contains(kind),
+    })
+}
+
+/// An address as it stands in front of a port: IPv6 in brackets.
+pub fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}

@@ -1,0 +1,306 @@
+//! The shape of `roles/<role>.yaml`.
+//!
+//! Strings marked *template* are rendered with the node's context (see [`crate::render`]); everything else is taken
+//! as it stands.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::inventory::model::Kind;
+use crate::pki::Usage;
+
+/// One role.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name of the role, the same as the file's.
+    pub role: String,
+    /// What it is, in a few words for the screen.
+    pub title: String,
+    /// The kinds of node that run it by default; `all` is every node.
+    #[serde(default)]
+    pub kinds: Vec<KindOrAll>,
+    /// The phase of the run that it belongs to.
+    pub phase: String,
+    /// Debian packages, all installed in the first phase.
+    #[serde(default)]
+    pub packages: Vec<Package>,
+    /// Directories, made before the files.
+    #[serde(default)]
+    pub directories: Vec<Directory>,
+    /// Files from templates.
+    #[serde(default)]
+    pub files: Vec<File>,
+    /// Certificates, each with a key of its own.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+    /// systemd units, in the order in which they start.
+    #[serde(default)]
+    pub units: Vec<Unit>,
+    /// Ports that the role listens on, and who may reach them.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// How many nodes may be restarted at a time.
+    #[serde(default)]
+    pub rolling: Rolling,
+    /// What proves that the role works.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// Defaults of the role's own settings, which the inventory's `roles.<role>.settings` override.
+    #[serde(default)]
+    pub settings: BTreeMap<String, serde_json::Value>,
+}
+
+/// A kind of node, or every one.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum KindOrAll {
+    /// Nodes of this kind.
+    Kind(Kind),
+    /// Every node.
+    All(All),
+}
+
+/// The word `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum All {
+    /// Every node.
+    All,
+}
+
+/// A Debian package; on one release only where `debian` says so.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Name of the package.
+    pub name: String,
+    /// The release that has it under this name.
+    #[serde(default)]
+    pub debian: Option<u8>,
+}
+
+/// When a resource is applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Before any package is installed: what keeps a package from starting with its own defaults.
+    BeforePackages,
+    /// In the role's phase.
+    #[default]
+    Role,
+}
+
+/// A directory.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    /// Absolute path.
+    pub path: String,
+    /// Owning user.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// Owning group.
+    #[serde(default = "root")]
+    pub group: String,
+    /// Mode, in octal: `"0750"`.
+    pub mode: String,
+}
+
+/// How a running service takes a change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Takes {
+    /// By itself, or it has no service.
+    #[default]
+    Nothing,
+    /// By `systemctl reload`.
+    Reload,
+    /// By `systemctl restart`.
+    Restart,
+}
+
+/// A file from a template.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Absolute path.
+    pub path: String,
+    /// Template, relative to `templates/`.
+    pub template: String,
+    /// Owning user.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// Owning group.
+    #[serde(default = "root")]
+    pub group: String,
+    /// Mode, in octal.
+    #[serde(default = "mode_0644")]
+    pub mode: String,
+    /// The release of Debian that needs it, where not all do.
+    #[serde(default)]
+    pub debian: Option<u8>,
+    /// How `unit` takes a change.
+    #[serde(default)]
+    pub takes: Takes,
+    /// The unit that reads the file; by default the role's first.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// Command that checks the staged file before it goes live; `%s` is its path.
+    #[serde(default)]
+    pub validate: Option<String>,
+    /// When it is written.
+    #[serde(default)]
+    pub stage: Stage,
+}
+
+/// How certificate and key lie on the node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `<path>.crt` and `<path>.key`.
+    #[default]
+    Pair,
+    /// One file `<path>.pem`: certificate, then key.
+    Pem,
+}
+
+/// A certificate with its key, made for one node. The CA bundle that the role verifies its peers with is written to
+/// `ca.crt` in the same directory.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// Name within the role.
+    pub name: String,
+    /// Absolute path without its ending.
+    pub path: String,
+    /// One file or two.
+    #[serde(default)]
+    pub layout: Layout,
+    /// Owning user.
+    #[serde(default = "root")]
+    pub owner: String,
+    /// Owning group.
+    #[serde(default = "root")]
+    pub group: String,
+    /// Mode of the key, in octal.
+    #[serde(default = "mode_0640")]
+    pub mode: String,
+    /// Subject common name, a template.
+    pub common_name: String,
+    /// Names and addresses that it is valid for, templates; one that renders to several, parted by spaces, gives several.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// What it may be used for.
+    pub usages: Vec<Usage>,
+    /// How `unit` takes a new one.
+    #[serde(default)]
+    pub takes: Takes,
+    /// The unit that reads it; by default the role's first.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// Port on which the certificate is served, where it is; its check makes a handshake there.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Protocol to speak before the handshake on that port, as `openssl s_client -starttls` names it.
+    #[serde(default)]
+    pub starttls: Option<String>,
+}
+
+/// A systemd unit.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unit {
+    /// Name without `.service`.
+    pub name: String,
+    /// Do not wait for the start to finish: the unit is ready only when its peers are.
+    #[serde(default)]
+    pub no_block: bool,
+    /// It runs for as long as the machine does; false for one that does its work at boot and ends.
+    #[serde(default = "yes")]
+    pub running: bool,
+}
+
+/// A port and who may reach it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    /// What it is for.
+    pub name: String,
+    /// Number.
+    pub port: u16,
+    /// Roles, or `admin` or `clients` for the networks of the inventory's `access`.
+    pub from: Vec<Peer>,
+}
+
+/// Who may reach a port: the name of a role, `admin` or `clients`.
+pub type Peer = String;
+
+/// How many nodes may be restarted at a time.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rolling {
+    /// At most this many at once; 0 is all.
+    pub at_a_time: usize,
+    /// The leader of PostgreSQL comes last, after a switchover.
+    pub leader_last: bool,
+}
+
+impl Default for Rolling {
+    fn default() -> Self {
+        Self { at_a_time: 1, leader_last: false }
+    }
+}
+
+/// Where a check runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckOn {
+    /// On every node of the role.
+    #[default]
+    Each,
+    /// On one node of the role.
+    One,
+}
+
+/// A check: a script that holds when it exits 0, is skipped on 77, and has not held yet otherwise; the last line
+/// that it prints is the reason.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// Name within the role.
+    pub name: String,
+    /// What holds when it passes, as a sentence.
+    pub title: String,
+    /// Script, relative to `roles/`.
+    pub script: String,
+    /// Where it runs.
+    #[serde(default)]
+    pub on: CheckOn,
+    /// It must hold after each node of a rolling change, not only at the end of the phase.
+    #[serde(default)]
+    pub gate: bool,
+    /// Seconds until it must hold.
+    #[serde(default = "thirty")]
+    pub within: u32,
+    /// Shell variables of the script: upper-case name to template.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+}
+
+fn root() -> String {
+    "root".into()
+}
+fn mode_0644() -> String {
+    "0644".into()
+}
+fn mode_0640() -> String {
+    "0640".into()
+}
+fn yes() -> bool {
+    true
+}
+fn thirty() -> u32 {
+    30
+}
