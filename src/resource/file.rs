@@ -1,0 +1,193 @@
+//! Files and directories: content, owner and mode.
+
+use super::{
+    Arg, Call, Change, Context, Diff, Effect, Fields, Id, Order, Payload, Refusal, Resource, Verb, sha256,
+};
+
+/// A directory.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    /// Absolute path.
+    pub path: String,
+    /// `user:group`.
+    pub owner: String,
+    /// Octal, four digits.
+    pub mode: String,
+    /// When it is made.
+    pub order: Order,
+}
+
+impl Resource for Directory {
+    fn id(&self) -> Id {
+        Id::new("directory", &self.path)
+    }
+
+    fn probe(&self) -> Call {
+        Call::new("directory_probe", [&self.path])
+    }
+
+    fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {
+        let Some((verb, reason)) = difference(seen, &self.owner, &self.mode, None) else { return Ok(None) };
+        let call = Call::new("directory_apply", [&self.path, &self.owner, &self.mode]);
+        Ok(Some(Change::new(self.id(), verb, reason, self.order, call)))
+    }
+}
+
+/// A file whose whole content is ours.
+#[derive(Clone)]
+pub struct File {
+    /// Absolute path.
+    pub path: String,
+    /// `user:group`.
+    pub owner: String,
+    /// Octal, four digits.
+    pub mode: String,
+    /// Content.
+    pub content: String,
+    /// Content with every secret masked; equal to `content` where there is none.
+    pub masked: String,
+    /// Command that checks the staged file; `%s` is its path.
+    pub validate: Option<String>,
+    /// When it goes live.
+    pub live: Live,
+}
+
+/// When in its step a file goes live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Live {
+    /// Before any package is installed.
+    BeforePackages,
+    /// Before the other files are validated: they name it.
+    AtOnce,
+    /// When all files of the step are validated.
+    Validated,
+}
+
+impl Live {
+    /// When it is staged, and when it is committed.
+    fn orders(self) -> (Order, Order) {
+        match self {
+            Self::BeforePackages => (Order::Prepare, Order::Prepare),
+            Self::AtOnce => (Order::Stage, Order::Stage),
+            Self::Validated => (Order::Stage, Order::Commit),
+        }
+    }
+}
+
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("File").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Resource for File {
+    fn id(&self) -> Id {
+        Id::new("file", &self.path)
+    }
+
+    fn probe(&self) -> Call {
+        Call::new("file_probe", [&self.path])
+    }
+
+    fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {
+        let Some((verb, reason)) =
+            difference(seen, &self.owner, &self.mode, Some(&sha256(self.content.as_bytes())))
+        else {
+            return Ok(None);
+        };
+        let stage = Call::new("file_stage", [&self.path, &self.owner, &self.mode])
+            .with(Payload::Bytes(self.content.clone().into_bytes()));
+        let (staged, committed) = self.live.orders();
+        let mut calls = vec![(staged, stage)];
+        if let Some(command) = &self.validate {
+            calls.push((Order::Validate, Call::new("file_validate", [&self.path, command])));
+        }
+        calls.push((committed, Call::new("file_commit", [&self.path])));
+        let diff = Diff {
+            old: (verb == Verb::Create).then(String::new),
+            new: self.masked.clone(),
+            secret: self.masked != self.content,
+        };
+        Ok(Some(Change {
+            id: self.id(),
+            verb,
+            reason,
+            effect: Effect::None,
+            diff: Some(diff),
+            calls,
+            cluster_wide: false,
+            confirm: None,
+        }))
+    }
+
+    fn content(&self) -> Option<(&str, String)> {
+        Some((&self.path, self.content.clone()))
+    }
+}
+
+impl File {
+    /// How to fetch what is there, for a diff.
+    pub fn fetch(path: &str) -> Call {
+        Call { function: "file_fetch", args: vec![Arg::Text(path.to_owned())] }
+    }
+}
+
+/// What differs between a wanted and a seen file or directory, in words.
+pub fn difference(seen: &Fields, owner: &str, mode: &str, hash: Option<&str>) -> Option<(Verb, String)> {
+    let get = |key: &str| seen.get(key).map(String::as_str);
+    let Some(seen_owner) = get("owner") else {
+        return Some((Verb::Create, "missing".into()));
+    };
+    let mut reasons = Vec::new();
+    if hash.is_some() && hash != get("sha256") {
+        reasons.push("content differs".to_owned());
+    }
+    if seen_owner != owner {
+        reasons.push(format!("owner is {seen_owner}, not {owner}"));
+    }
+    match get("mode") {
+        Some(seen_mode) if seen_mode.trim_start_matches('0') != mode.trim_start_matches('0') => {
+            reasons.push(format!("mode is {seen_mode}, not {mode}"));
+        }
+        _ => {}
+    }
+    (!reasons.is_empty()).then(|| (Verb::Update, reasons.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn hosts() -> File {
+        File {
+            path: "/etc/hosts".into(),
+            owner: "root:root".into(),
+            mode: "0644".into(),
+            content: "127.0.0.1 localhost\n".into(),
+            masked: "127.0.0.1 localhost\n".into(),
+            validate: None,
+            live: Live::Validated,
+        }
+    }
+
+    fn compare(file: &File, seen: &[(&str, &str)]) -> Option<Change> {
+        let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let changing = BTreeSet::new();
+        file.compare(&seen, &Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH }).unwrap()
+    }
+
+    #[test]
+    fn a_missing_file_is_created_and_an_equal_one_left_alone() {
+        assert_eq!(compare(&hosts(), &[]).unwrap().verb, Verb::Create);
+        let hash = sha256(b"127.0.0.1 localhost\n");
+        assert_eq!(compare(&hosts(), &[("owner", "root:root"), ("mode", "644"), ("sha256", &hash)]), None);
+    }
+
+    #[test]
+    fn each_difference_is_named() {
+        let change = compare(&hosts(), &[("owner", "bob:root"), ("mode", "666"), ("sha256", "0")]).unwrap();
+        assert_eq!(change.reason, "content differs; owner is bob:root, not root:root; mode is 666, not 0644");
+        assert_eq!(change.verb, Verb::Update);
+    }
+}

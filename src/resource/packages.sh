@@ -1,0 +1,27 @@
+# packages: probe and apply. Sourced into the scripts of a run, never run by itself.
+
+# packages_probe NAME… : prints NAME=VERSION for each that is fully installed.
+packages_probe() {
+    dpkg-query -W -f '${db:Status-Status} ${Package}=${Version}\n' "$@" 2>/dev/null | sed -n 's/^installed //p'
+}
+
+# packages_apply "UNIT…" NAME… : installs what is missing; the units stay masked until their role starts them.
+packages_apply() {
+    for unit in $1; do
+        if ! systemctl cat "$unit.service" >/dev/null 2>&1; then
+            systemctl mask --quiet "$unit.service"
+        fi
+    done
+    shift
+    export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+    packages_wait='-o DPkg::Lock::Timeout=300'
+    if [ -n "$(dpkg --audit)" ]; then
+        dpkg --configure -a --force-confold
+    fi
+    # shellcheck disable=SC2086 # one option
+    if ! apt-get $packages_wait -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; then
+        apt-get $packages_wait -q update
+        apt-get $packages_wait -q -y --no-install-recommends -o Dpkg::Options::=--force-confold -f install "$@"
+    fi
+}
+

@@ -1,0 +1,63 @@
+//! Kernel parameters as they are now; what is written for the next boot is a file of the `base` role.
+
+use std::collections::BTreeMap;
+
+use super::{Call, Change, Context, Fields, Id, Order, Refusal, Resource, Verb};
+
+/// All kernel parameters of a node.
+#[derive(Debug, Clone)]
+pub struct Sysctl {
+    /// Wanted values by key.
+    pub values: BTreeMap<String, String>,
+}
+
+impl Resource for Sysctl {
+    fn id(&self) -> Id {
+        Id::new("sysctl", "kernel")
+    }
+
+    fn probe(&self) -> Call {
+        Call::new("sysctl_probe", self.values.keys())
+    }
+
+    /// A parameter that this kernel does not have, or that a container must not write, is left alone.
+    fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {
+        let differing: Vec<(&String, &String, &String)> = self
+            .values
+            .iter()
+            .filter_map(|(key, value)| seen.get(key).map(|old| (key, old, value)))
+            .filter(|(_, old, value)| old.split_whitespace().ne(value.split_whitespace()))
+            .collect();
+        if differing.is_empty() {
+            return Ok(None);
+        }
+        let reason =
+            differing.iter().map(|(key, old, new)| format!("{key} is {old}, not {new}")).collect::<Vec<_>>();
+        let call =
+            Call::new("sysctl_apply", differing.iter().map(|(key, _, value)| format!("{key}={value}")));
+        Ok(Some(Change::new(self.id(), Verb::Update, reason.join("; "), Order::Settle, call)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn compare(seen: &[(&str, &str)]) -> Option<String> {
+        let sysctl = Sysctl { values: BTreeMap::from([("net.core.somaxconn".into(), "8192".into())]) };
+        let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let context = Context { changing: &BTreeSet::new(), now: time::OffsetDateTime::UNIX_EPOCH };
+        sysctl.compare(&seen, &context).unwrap().map(|change| change.reason)
+    }
+
+    #[test]
+    fn a_differing_value_is_set_and_an_equal_or_unwritable_one_left_alone() {
+        assert_eq!(
+            compare(&[("net.core.somaxconn", "4096")]).unwrap(),
+            "net.core.somaxconn is 4096, not 8192"
+        );
+        assert_eq!(compare(&[("net.core.somaxconn", "8192")]), None);
+        assert_eq!(compare(&[]), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! systemd units: enabled, running, and running with what is on disk now.
+//!
+//! Whether a service has seen its files is state on the node, not memory of a run: each start, restart or reload
+//! leaves the hash of the files it was made with (`unit_stamp` in `unit.sh`). A run killed between a file and its
+//! service is so finished by the next.
+
+use super::{Call, Change, Context, Effect, Fields, Id, Order, Refusal, Resource, Verb};
+
+/// A unit and what it reads.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// Name without `.service`.
+    pub name: String,
+    /// Do not wait for the start to finish.
+    pub no_block: bool,
+    /// It stays active; otherwise it only has to be enabled, and is started once when its files change.
+    pub stays: bool,
+    /// Files that it takes by a restart only.
+    pub restart_on: Vec<String>,
+    /// Files that it takes by a reload.
+    pub reload_on: Vec<String>,
+}
+
+impl Unit {
+    fn files(&self) -> [String; 2] {
+        [self.restart_on.join(" "), self.reload_on.join(" ")]
+    }
+
+    fn call(&self, function: &'static str) -> Call {
+        let [restart, reload] = self.files();
+        let block = if self.no_block { "no-block" } else { "wait" };
+        Call::new(function, [self.name.clone(), restart, reload, block.into()])
+    }
+
+    /// Whether it runs, or is on its way and need not be waited for.
+    fn runs(&self, seen: &Fields) -> bool {
+        match seen.get("active").map(String::as_str) {
+            Some("active" | "reloading") => true,
+            Some("activating") => self.no_block,
+            _ => false,
+        }
+    }
+}
+
+/// The names of those `files` that change before the unit does.
+fn changing<'a>(files: &'a [String], context: &Context<'_>) -> Vec<&'a str> {
+    let changes =
+        |path: &&String| context.changing.iter().any(|id| id.kind != "directory" && covers(&id.name, path));
+    files.iter().filter(changes).map(|path| path.rsplit('/').next().unwrap_or(path)).collect()
+}
+
+/// A change of a certificate `name` stands for the files `name.crt`, `name.key` or `name.pem`.
+fn covers(name: &str, path: &str) -> bool {
+    path == name || path.strip_prefix(name).is_some_and(|rest| [".crt", ".key", ".pem"].contains(&rest))
+}
+
+impl Resource for Unit {
+    fn id(&self) -> Id {
+        Id::new("unit", &self.name)
+    }
+
+    fn probe(&self) -> Call {
+        let [restart, reload] = self.files();
+        Call::new("unit_probe", [self.name.clone(), restart, reload])
+    }
+
+    fn compare(&self, seen: &Fields, context: &Context<'_>) -> Result<Option<Change>, Refusal> {
+        let is = |key: &str, value: &str| seen.get(key).is_some_and(|seen| seen == value);
+        let restarting = changing(&self.restart_on, context);
+        let reloading = changing(&self.reload_on, context);
+        let enabled = is("enabled", "enabled");
+        let (verb, reason, effect, function) = if !self.stays && !enabled {
+            (Verb::Create, "not enabled".to_owned(), Effect::Start, "unit_start")
+        } else if self.stays && !self.runs(seen) {
+            let reason = if is("active", "failed") { "has failed" } else { "not running" };
+            (Verb::Create, reason.to_owned(), Effect::Start, "unit_start")
+        } else if !restarting.is_empty() {
+            (Verb::Update, format!("{} changes", restarting.join(", ")), Effect::Restart, "unit_restart")
+        } else if is("restart", "stale") {
+            (Verb::Update, "started before its files changed".to_owned(), Effect::Restart, "unit_restart")
+        } else if !reloading.is_empty() {
+            (Verb::Update, format!("{} changes", reloading.join(", ")), Effect::Reload, "unit_reload")
+        } else if is("reload", "stale") {
+            (Verb::Update, "has not read its changed files".to_owned(), Effect::Reload, "unit_reload")
+        } else if !enabled {
+            (Verb::Update, "does not start at boot".to_owned(), Effect::None, "unit_enable")
+        } else {
+            return Ok(None);
+        };
+        let mut change = Change::new(self.id(), verb, reason, Order::Activate, self.call(function));
+        // One that does its work at boot serves nobody: starting it again is no restart to anyone.
+        change.effect = if self.stays { effect } else { effect.min(Effect::Start) };
+        Ok(Some(change))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn compare(seen: &[(&str, &str)], changing: &[Id]) -> Option<(Effect, String)> {
+        let unit = Unit {
+            name: "haproxy".into(),
+            no_block: false,
+            stays: true,
+            restart_on: vec!["/etc/systemd/system/haproxy.service.d/10-deploy.conf".into()],
+            reload_on: vec!["/etc/haproxy/haproxy.cfg".into(), "/etc/haproxy/tls/server.pem".into()],
+        };
+        let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let changing: BTreeSet<Id> = changing.iter().cloned().collect();
+        let context = Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH };
+        unit.compare(&seen, &context).unwrap().map(|change| (change.effect, change.reason))
+    }
+
+    const RUNNING: [(&str, &str); 4] =
+        [("active", "active"), ("enabled", "enabled"), ("restart", "fresh"), ("reload", "fresh")];
+
+    #[test]
+    fn a_unit_that_runs_with_what_is_on_disk_is_left_alone() {
+        assert_eq!(compare(&RUNNING, &[]), None);
+    }
+
+    #[test]
+    fn a_stopped_unit_is_started() {
+        assert_eq!(compare(&[("active", "inactive")], &[]), Some((Effect::Start, "not running".into())));
+    }
+
+    #[test]
+    fn a_changing_file_is_taken_the_gentlest_way_that_works() {
+        let config = Id::new("file", "/etc/haproxy/haproxy.cfg");
+        let certificate = Id::new("certificate", "/etc/haproxy/tls/server");
+        let drop_in = Id::new("file", "/etc/systemd/system/haproxy.service.d/10-deploy.conf");
+        assert_eq!(
+            compare(&RUNNING, std::slice::from_ref(&config)),
+            Some((Effect::Reload, "haproxy.cfg changes".into()))
+        );
+        assert_eq!(compare(&RUNNING, &[certificate]), Some((Effect::Reload, "server.pem changes".into())));
+        assert_eq!(
+            compare(&RUNNING, &[config, drop_in]),
+            Some((Effect::Restart, "10-deploy.conf changes".into()))
+        );
+    }
+
+    #[test]
+    fn a_run_killed_before_the_reload_is_finished_by_the_next() {
+        let mut seen = RUNNING;
+        seen[3].1 = "stale";
+        assert_eq!(compare(&seen, &[]), Some((Effect::Reload, "has not read its changed files".into())));
+    }
+}

@@ -1,0 +1,13 @@
+//! The way to a node: SSH sessions, one per host and reused by the whole run, and the quoting of what a shell reads.
+//!
+//! Everything above this module speaks to a [`Host`]; [`Ssh`] is the real one, [`Recorder`] answers from memory.
+
+mod host;
+mod quote;
+mod recorder;
+mod ssh;
+
+pub use host::{Exec, Failure, Host, Lines, Reply};
+pub use quote::quote;
+pub use recorder::Recorder;
+pub use ssh::{Fleet, Ssh};

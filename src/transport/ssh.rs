@@ -1,0 +1,257 @@
+//! SSH by the machine's own OpenSSH client: its configuration, agent, jump hosts and known host keys are honoured.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::{Exec, Failure, Host, Reply};
+use crate::cluster::{Cluster, NodeName};
+
+/// Commands at once over one connection: servers refuse more than ten (`MaxSessions`), and a person may use one too.
+const SESSIONS: usize = 8;
+/// How much longer than the node's own deadline we wait for its answer.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// One node over SSH. Connects at the first command.
+pub struct Ssh {
+    name: String,
+    target: String,
+    builder: SessionBuilder,
+    root: bool,
+    session: OnceCell<Arc<Session>>,
+    permits: Semaphore,
+    executions: AtomicUsize,
+}
+
+/// All nodes of a cluster.
+pub struct Fleet {
+    hosts: BTreeMap<NodeName, Arc<Ssh>>,
+    _sockets: tempfile::TempDir,
+}
+
+impl Fleet {
+    /// Prepares a connection to every node; none is opened yet. `dir` is the inventory's folder.
+    pub fn new(cluster: &Cluster, dir: &Path) -> std::io::Result<Self> {
+        // A socket path has about 100 bytes, so the folder is as short as it can be.
+        let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;
+        let ssh = &cluster.inventory.ssh;
+        let mut hosts = BTreeMap::new();
+        for (name, node) in &cluster.nodes {
+            let mut builder = SessionBuilder::default();
+            builder
+                .known_hosts_check(KnownHosts::Strict)
+                .connect_timeout(Duration::from_secs(ssh.connect_timeout.into()))
+                .server_alive_interval(Duration::from_secs(5))
+                .control_persist(ControlPersist::IdleFor(std::num::NonZeroUsize::MIN.saturating_add(59)))
+                .control_directory(sockets.path())
+                .user(ssh.user.clone());
+            if let Some(port) = node.port {
+                builder.port(port);
+            }
+            if let Some(key) = &ssh.key {
+                builder.keyfile(resolve(dir, key));
+            }
+            if let Some(config) = &ssh.config {
+                builder.config_file(resolve(dir, config));
+            }
+            let host = Ssh {
+                name: name.to_string(),
+                target: node.host.clone(),
+                builder,
+                root: ssh.user == "root",
+                session: OnceCell::new(),
+                permits: Semaphore::new(SESSIONS),
+                executions: AtomicUsize::new(0),
+            };
+            hosts.insert(name.clone(), Arc::new(host));
+        }
+        Ok(Self { hosts, _sockets: sockets })
+    }
+
+    /// The host of a node.
+    pub fn host(&self, node: &NodeName) -> Option<Arc<dyn Host>> {
+        self.hosts.get(node).map(|host| Arc::clone(host) as Arc<dyn Host>)
+    }
+
+    /// All hosts by node.
+    pub fn hosts(&self) -> BTreeMap<NodeName, Arc<dyn Host>> {
+        self.hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn Host>)).collect()
+    }
+
+    /// Remote executions so far, by node.
+    pub fn executions(&self) -> BTreeMap<NodeName, usize> {
+        self.hosts
+            .iter()
+            .map(|(name, host)| (name.clone(), host.executions.load(Ordering::Relaxed)))
+            .collect()
+    }
+}
+
+/// `path` as the user of an inventory means it: `~` is the home folder, anything relative starts at the inventory.
+fn resolve(dir: &Path, path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => dir.join(path),
+    }
+}
+
+impl Ssh {
+    async fn session(&self) -> Result<Arc<Session>, Failure> {
+        self.session.get_or_try_init(|| self.connect()).await.cloned()
+    }
+
+    async fn connect(&self) -> Result<Arc<Session>, Failure> {
+        match self.builder.connect_mux(&self.target).await {
+            Ok(session) => Ok(Arc::new(session)),
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    fn refused(&self, error: &openssh::Error) -> Failure {
+        let reason = chain(error);
+        let (node, target) = (self.name.clone(), self.target.clone());
+        if reason.contains("Host key verification failed")
+            || reason.contains("HOST IDENTIFICATION HAS CHANGED")
+        {
+            return Failure::HostKey { node, target };
+        }
+        Failure::Unreachable { node, target, reason }
+    }
+
+    /// The command with its deadline, as root.
+    fn command_line(&self, exec: &Exec) -> String {
+        let timed = format!("timeout -k 5 {} {}", exec.timeout.as_secs().max(1), exec.command);
+        if self.root { timed } else { format!("sudo -n {timed}") }
+    }
+
+    async fn run_on(&self, session: &Session, mut exec: Exec) -> Result<Reply, Failure> {
+        self.executions.fetch_add(1, Ordering::Relaxed);
+        let deadline = exec.timeout + GRACE;
+        let lost = |reason: String| Failure::Lost { node: self.name.clone(), reason };
+        let work = async {
+            let mut child = session
+                .raw_command(self.command_line(&exec))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .await
+                .map_err(|error| lost(chain(&error)))?;
+            let input = std::mem::take(&mut exec.stdin);
+            let stdin = child.stdin().take();
+            let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+            let write = async {
+                if let Some(mut stdin) = stdin {
+                    // A command that ends early closes its input; its status tells why.
+                    let _ = stdin.write_all(&input).await;
+                    if let Some(hold) = exec.hold.take() {
+                        keep_open(&mut stdin, hold).await;
+                    }
+                    let _ = stdin.shutdown().await;
+                }
+            };
+            let read = async {
+                let mut text = String::new();
+                if let Some(stdout) = stdout {
+                    let mut reader = BufReader::new(stdout);
+                    let mut line = Vec::new();
+                    while matches!(reader.read_until(b'\n', &mut line).await, Ok(n) if n > 0) {
+                        let piece = String::from_utf8_lossy(&line).into_owned();
+                        if let Some(lines) = &exec.lines {
+                            let _ = lines.send(piece.trim_end_matches('\n').to_owned());
+                        }
+                        text.push_str(&piece);
+                        line.clear();
+                    }
+                }
+                text
+            };
+            let read_errors = async {
+                let mut bytes = Vec::new();
+                if let Some(mut stderr) = stderr {
+                    let _ = stderr.read_to_end(&mut bytes).await;
+                }
+                String::from_utf8_lossy(&bytes).into_owned()
+            };
+            let ((), stdout, stderr) = tokio::join!(write, read, read_errors);
+            let status = match child.wait().await {
+                Ok(status) => status.code(),
+                Err(openssh::Error::RemoteProcessTerminated) => None,
+                Err(error) => return Err(lost(chain(&error))),
+            };
+            Ok(Reply { status, stdout, stderr })
+        };
+        let reply = tokio::time::timeout(deadline, work)
+            .await
+            .map_err(|_| Failure::Timeout { node: self.name.clone(), seconds: deadline.as_secs() })??;
+        if !self.root && reply.status == Some(1) && reply.stderr.starts_with("sudo:") {
+            return Err(Failure::Sudo { node: self.name.clone(), reason: reply.stderr.trim().to_owned() });
+        }
+        Ok(reply)
+    }
+}
+
+/// Writes a heartbeat until the hold ends.
+async fn keep_open(stdin: &mut openssh::ChildStdin, mut hold: tokio::sync::watch::Receiver<bool>) {
+    let released = async move {
+        let _ = hold.wait_for(|released| *released).await;
+    };
+    let beat = async {
+        let mut beat = tokio::time::interval(Duration::from_secs(5));
+        while stdin.write_all(b"\n").await.is_ok() && stdin.flush().await.is_ok() {
+            beat.tick().await;
+        }
+    };
+    tokio::select! {
+        () = released => {}
+        () = beat => {}
+    }
+}
+
+impl Host for Ssh {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run<'a>(&'a self, exec: Exec) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
+        Box::pin(async move {
+            let lost = |reason: &str| Failure::Lost { node: self.name.clone(), reason: reason.to_owned() };
+            let _permit = self.permits.acquire().await.map_err(|_| lost("the run is ending"))?;
+            let session = self.session().await?;
+            self.run_on(&session, exec).await
+        })
+    }
+
+    fn run_fresh<'a>(
+        &'a self,
+        exec: Exec,
+    ) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
+        Box::pin(async move {
+            let session = self.connect().await?;
+            self.run_on(&session, exec).await
+        })
+    }
+}
+
+/// An error with all its causes on one line, the way SSH's own words are easiest to read.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(cause_text.trim());
+        }
+        source = cause.source();
+    }
+    text.replace(['\r', '\n'], " ")
+}
