@@ -1,0 +1,135 @@
+//! The membership of etcd: bootstrapped once, then changed one member at a time.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Observed, Placed, certificate_path, fields, json, token};
+use crate::cluster::{NodeName, bracketed};
+use crate::render::Source;
+use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
+
+const DATA: &str = "/var/lib/etcd/default";
+
+/// A member as etcd lists it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its number.
+    #[serde(rename = "ID")]
+    pub id: u64,
+    /// Its name; empty while it has never started.
+    #[serde(default)]
+    pub name: String,
+    /// Where its peers reach it.
+    #[serde(rename = "peerURLs", default)]
+    pub peer_urls: Vec<String>,
+}
+
+pub fn id() -> Id {
+    Id::new("etcd", "membership")
+}
+
+pub fn probe(source: &Source) -> Call {
+    let configuration = format!("/service/{}/config", source.cluster.name());
+    Call::new("etcd_probe", [certificate_path(source, "etcd", "client"), DATA.into(), configuration])
+}
+
+fn peer_url(source: &Source, node: &NodeName) -> String {
+    source.cluster.nodes.get(node).map_or_else(String::new, |node| {
+        let address = bracketed(node.address);
+        format!("https://{address}:2380")
+    })
+}
+
+/// The members as the first healthy node lists them.
+pub fn members(source: &Source, observed: &Observed) -> Option<Vec<Member>> {
+    source.cluster.with_role("etcd").find_map(|(node, _)| {
+        let listed = json(fields(observed, node, &id())?, "members")?;
+        serde_json::from_value(listed.get("members")?.clone()).ok()
+    })
+}
+
+pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refusal> {
+    let token = token(source);
+    let listed = members(source, observed);
+    let everyone: Vec<String> = source
+        .cluster
+        .with_role("etcd")
+        .map(|(node, _)| format!("{node}={}", peer_url(source, node)))
+        .collect();
+    let mut changes = Vec::new();
+    for (node, _) in source.cluster.with_role("etcd") {
+        let empty = Fields::new();
+        let seen = fields(observed, node, &id()).unwrap_or(&empty);
+        if let Some(data) = seen.get("data") {
+            match seen.get("owner") {
+                Some(owner) if *owner == token => continue,
+                owner => return Err(foreign(node, data, owner, &token)),
+            }
+        }
+        let url = peer_url(source, node);
+        let known =
+            listed.as_ref().and_then(|members| members.iter().find(|member| member.peer_urls.contains(&url)));
+        // A quorum that does not know this member, or knows it from an earlier life, has to take it in.
+        let joins = listed.is_some() && known.is_none_or(|member| !member.name.is_empty());
+        let (reason, call) = if joins {
+            let stale = known.map_or(String::new(), |member| format!("{:x}", member.id));
+            let endpoints: Vec<String> = source
+                .cluster
+                .with_role("etcd")
+                .filter(|(other, _)| *other != node)
+                .map(|(_, other)| format!("https://{}:2379", bracketed(other.address)))
+                .collect();
+            let certificate = certificate_path(source, "etcd", "client");
+            let args = [token.clone(), certificate, endpoints.join(","), node.to_string(), url, stale];
+            (
+                if known.is_some() { "its data is gone" } else { "not a member yet" },
+                Call::new("etcd_join", args),
+            )
+        } else {
+            let args = [token.clone(), everyone.join(","), url];
+            ("no cluster yet", Call::new("etcd_bootstrap", args))
+        };
+        let mut change =
+            Change::new(Id::new("etcd-member", node.to_string()), Verb::Create, reason, Order::Settle, call);
+        if joins {
+            change.effect = Effect::Restart;
+        }
+        changes.push((node.clone(), change));
+    }
+    if changes.is_empty() {
+        changes.extend(removals(source, observed, listed.unwrap_or_default()));
+    }
+    Ok(changes)
+}
+
+/// Members that no node of the inventory stands for, each removed through a node that is one.
+fn removals(source: &Source, observed: &Observed, listed: Vec<Member>) -> Vec<Placed> {
+    let wanted: Vec<String> =
+        source.cluster.with_role("etcd").map(|(node, _)| peer_url(source, node)).collect();
+    let healthy = source
+        .cluster
+        .with_role("etcd")
+        .find(|(node, _)| fields(observed, node, &id()).is_some_and(|seen| seen.contains_key("members")));
+    let Some((node, _)) = healthy else { return Vec::new() };
+    let foreign =
+        listed.into_iter().filter(|member| !member.peer_urls.iter().any(|url| wanted.contains(url)));
+    foreign
+        .map(|member| {
+            let id = format!("{:x}", member.id);
+            let call = Call::new("etcd_remove", [certificate_path(source, "etcd", "client"), id]);
+            let name = if member.name.is_empty() { member.peer_urls.join(",") } else { member.name };
+            let id = Id::new("etcd-member", name);
+            (node.clone(), Change::new(id, Verb::Delete, "no longer in the inventory", Order::Activate, call))
+        })
+        .collect()
+}
+
+fn foreign(node: &NodeName, data: &str, owner: Option<&String>, token: &str) -> Refusal {
+    let what = match owner {
+        Some(owner) => format!("{node}: {data} belongs to another cluster ({owner}, not {token})"),
+        None => format!("{node}: {data} holds the data of an etcd that this cluster did not make"),
+    };
+    let hint = format!(
+        "if nothing needs it, stop etcd on {node} and move {data} away; then run the same command again"
+    );
+    Refusal { what, hint }
+}

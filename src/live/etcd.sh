@@ -1,0 +1,71 @@
+# etcd: membership and the key of Patroni's dynamic configuration.
+
+# etcd_ctl CERTIFICATE ENDPOINTS ARGUMENT…
+etcd_ctl() {
+    etcd_tls=$1
+    etcd_at=$2
+    shift 2
+    ETCDCTL_API=3 timeout 8 etcdctl --cacert "${etcd_tls%/*}/ca.crt" --cert "$etcd_tls.crt" --key "$etcd_tls.key" \
+        --endpoints "$etcd_at" --command-timeout 5s --dial-timeout 2s "$@"
+}
+
+# etcd_probe CERTIFICATE DATA KEY
+etcd_probe() {
+    owned_probe etcd "$2"
+    systemctl is-active --quiet etcd || return 0
+    etcd_members=$(etcd_ctl "$1" https://127.0.0.1:2379 member list -w json 2>/dev/null) || return 0
+    printf 'members=%s\n' "$(printf %s "$etcd_members" | base64 -w0)"
+    printf 'status=%s\n' "$(etcd_ctl "$1" https://127.0.0.1:2379 endpoint status -w json 2>/dev/null | base64 -w0)"
+    printf 'configuration=%s\n' "$(etcd_ctl "$1" https://127.0.0.1:2379 get "$3" -w json 2>/dev/null | base64 -w0)"
+}
+
+# etcd_initial STATE MEMBERS URL : what only the first start reads.
+etcd_initial() {
+    mkdir -p /run/deploy
+    cat >/run/deploy/etcd-initial.env <<END
+ETCD_INITIAL_CLUSTER=$2
+ETCD_INITIAL_CLUSTER_STATE=$1
+ETCD_INITIAL_ADVERTISE_PEER_URLS=$3
+END
+}
+
+# etcd_bootstrap TOKEN MEMBERS URL
+etcd_bootstrap() {
+    owned_claim etcd "$1"
+    etcd_initial new "$2" "$3"
+    echo "ETCD_INITIAL_CLUSTER_TOKEN=$1" >>/run/deploy/etcd-initial.env
+}
+
+# etcd_join TOKEN CERTIFICATE ENDPOINTS NAME URL STALE-ID : the cluster takes this node in; refused joins are retried
+# because a quorum wants five quiet seconds between two changes of its membership.
+etcd_join() {
+    owned_claim etcd "$1"
+    if [ -n "$6" ]; then etcd_ctl "$2" "$3" member remove "$6"; fi
+    etcd_tries=0
+    until etcd_ctl "$2" "$3" member add "$4" --peer-urls="$5" >/dev/null; do
+        etcd_tries=$((etcd_tries + 1))
+        [ $etcd_tries -lt 15 ] || return 1
+        sleep 1
+    done
+    etcd_initial existing "$(etcd_ctl "$2" "$3" member list | awk -F', ' -v name="$4" -v url="$5" '
+        { printf "%s%s=%s", sep, ($4 == url ? name : $3), $4; sep = "," }')" "$5"
+}
+
+# etcd_remove CERTIFICATE ID
+etcd_remove() {
+    etcd_ctl "$1" https://127.0.0.1:2379 member remove "$2"
+}
+
+# etcd_txn CERTIFICATE TRANSACTION : one compare-and-put; fails when the compared key has moved.
+etcd_txn() {
+    etcd_reply=$(curl -sS --max-time 8 --cacert "${1%/*}/ca.crt" --cert "$1.crt" --key "$1.key" \
+        --data-binary "@$2" https://127.0.0.1:2379/v3/kv/txn)
+    case $etcd_reply in
+    *'"succeeded":true'*) ;;
+    *)
+        echo "etcd did not take the transaction; somebody changed the key meanwhile: $etcd_reply"
+        return 1
+        ;;
+    esac
+}
+

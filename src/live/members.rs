@@ -1,0 +1,155 @@
+//! Patroni's members: whose data they run, who leads, and which of them wait for a restart.
+
+use serde::{Deserialize, Serialize};
+
+use super::dynamic::{self, Configuration};
+use super::{Observed, Placed, certificate_path, fields, json, token};
+use crate::cluster::{NodeName, bracketed};
+use crate::render::{Source, data_directories};
+use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
+
+/// One member as Patroni's `GET /cluster` lists it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// Name of the node.
+    pub name: String,
+    /// `leader`, `sync_standby`, `replica`.
+    pub role: String,
+    /// `running`, `streaming`, or what is wrong.
+    #[serde(default)]
+    pub state: String,
+    /// Timeline.
+    #[serde(default)]
+    pub timeline: Option<u64>,
+    /// Bytes behind the leader; text when it is not known.
+    #[serde(default)]
+    pub lag: Option<serde_json::Value>,
+}
+
+/// What Patroni says of the whole cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Every member.
+    #[serde(default)]
+    pub members: Vec<Member>,
+    /// Patroni only watches.
+    #[serde(default)]
+    pub pause: bool,
+}
+
+impl ClusterView {
+    /// The view of the first worker that has one with a leader.
+    pub fn read(source: &Source, observed: &Observed) -> Option<Self> {
+        let views = source.cluster.with_role("patroni").filter_map(|(node, _)| {
+            serde_json::from_value::<Self>(json(fields(observed, node, &id())?, "cluster")?).ok()
+        });
+        let mut views: Vec<Self> = views.collect();
+        let with_leader = views.iter().position(|view| view.leader().is_some()).unwrap_or(0);
+        (!views.is_empty()).then(|| views.swap_remove(with_leader))
+    }
+
+    /// The leader, where there is one.
+    pub fn leader(&self) -> Option<&Member> {
+        self.members.iter().find(|member| ["leader", "standby_leader"].contains(&member.role.as_str()))
+    }
+}
+
+/// What one member says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Some parameters wait for a restart.
+    #[serde(default)]
+    pub pending_restart: bool,
+}
+
+pub fn id() -> Id {
+    Id::new("patroni", "member")
+}
+
+pub fn probe(source: &Source, node: &NodeName) -> Call {
+    let certificate = certificate_path(source, "patroni", "client");
+    let address = source.cluster.nodes.get(node).map(|node| bracketed(node.address)).unwrap_or_default();
+    Call::new("members_probe", [certificate, address].into_iter().chain(data_directories(&source.cluster)))
+}
+
+/// Marks the data directories that this cluster is about to make; refuses those that it did not.
+pub fn ownership(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refusal> {
+    let token = token(source);
+    let mut claims = Vec::new();
+    for (node, _) in source.cluster.with_role("patroni") {
+        let empty = Fields::new();
+        let seen = fields(observed, node, &id()).unwrap_or(&empty);
+        let owner = seen.get("owner");
+        if owner == Some(&token) {
+            continue;
+        }
+        if let Some(data) = seen.get("data") {
+            let what = match owner {
+                Some(owner) => format!("{node}: {data} belongs to another cluster ({owner}, not {token})"),
+                None => format!("{node}: {data} holds a PostgreSQL cluster that this one did not make"),
+            };
+            let hint = format!(
+                "if nothing needs it, stop PostgreSQL on {node} and move {data} away; then run the same command again"
+            );
+            return Err(Refusal { what, hint });
+        }
+        let call = Call::new("owned_claim", ["patroni".to_owned(), token.clone()]);
+        let id = Id::new("postgresql", "data directory");
+        claims.push((node.clone(), Change::new(id, Verb::Create, "no data yet", Order::Settle, call)));
+    }
+    Ok(claims)
+}
+
+/// Restarts of PostgreSQL: those that wait already, and those that a changed configuration brings.
+pub fn restarts(source: &Source, observed: &Observed, changed: Option<&Configuration>) -> Vec<Placed> {
+    // A run that was killed in between leaves the restarts of its own change behind.
+    let lowered =
+        changed.is_some_and(|configuration| configuration.lowered) || dynamic::lowers_pending(source, observed);
+    let coming = changed.map(|configuration| configuration.restart.as_slice()).unwrap_or_default();
+    let leader =
+        ClusterView::read(source, observed).and_then(|view| view.leader().map(|leader| leader.name.clone()));
+    let Some(leader) = leader else { return Vec::new() };
+    let certificate = certificate_path(source, "patroni", "client");
+    let mut placed = Vec::new();
+    for (node, machine) in source.cluster.with_role("patroni") {
+        let Some(seen) = fields(observed, node, &id()) else { continue };
+        let pending = json(seen, "status")
+            .and_then(|status| serde_json::from_value::<MemberStatus>(status).ok())
+            .is_some_and(|status| status.pending_restart);
+        if !pending && coming.is_empty() {
+            continue;
+        }
+        let reason = if coming.is_empty() {
+            "parameters wait for a restart".to_owned()
+        } else {
+            format!("restart takes {}", coming.join(", "))
+        };
+        let (_, loop_wait, _) = source.cluster.inventory.patroni.timings();
+        let patience = (loop_wait + 5).to_string();
+        let args = [certificate.clone(), bracketed(machine.address), node.to_string(), patience];
+        // A standby must not have less than its leader runs with: what gets smaller does so on the leader first, where it
+        // leads, because a new leader would start with the old value.
+        let (function, effect) = match (node.as_str() == leader, lowered) {
+            (true, true) => ("members_restart", Effect::Downtime),
+            (true, false) => ("members_hand_over", Effect::Switchover),
+            (false, _) => ("members_restart", Effect::Restart),
+        };
+        let id = Id::new("postgresql", "restart");
+        let mut change = Change::new(id, Verb::Run, reason, Order::Activate, Call::new(function, args));
+        change.effect = effect;
+        placed.push((node.clone(), change));
+    }
+    placed
+}
+
+/// Moves the leadership away from `leader`, for what has to restart there.
+pub fn hand_over(source: &Source, leader: &NodeName, why: &str) -> Option<Change> {
+    let address = source.cluster.nodes.get(leader)?.address;
+    let certificate = certificate_path(source, "patroni", "client");
+    let args = [certificate, bracketed(address), leader.to_string()];
+    let id = Id::new("postgresql", "leadership");
+    let call = Call::new("members_hand_over", args);
+    let mut change = Change::new(id, Verb::Run, why, Order::Prepare, call);
+    change.effect = Effect::Switchover;
+    Some(change)
+}

@@ -1,0 +1,88 @@
+# Patroni's members, through its REST interface with the node's own client certificate.
+
+# members_rest CERTIFICATE ARGUMENT… : curl with verified TLS on both sides.
+members_rest() {
+    members_tls=$1
+    shift
+    curl -sS --max-time "${MEMBERS_PATIENCE:-4}" --cacert "${members_tls%/*}/ca.crt" --cert "$members_tls.crt" \
+        --key "$members_tls.key" "$@"
+}
+
+# members_probe CERTIFICATE ADDRESS DATA-DIRECTORY…
+members_probe() {
+    members_client=$1
+    members_at=$2
+    shift 2
+    owned_probe patroni "$@"
+    systemctl is-active --quiet patroni || return 0
+    printf 'status=%s\n' "$(members_rest "$members_client" "https://$members_at:8008/patroni" 2>/dev/null | base64 -w0)"
+    printf 'cluster=%s\n' "$(members_rest "$members_client" "https://$members_at:8008/cluster" 2>/dev/null | base64 -w0)"
+}
+
+# members_field NAME : the value of a text field, one for each object on standard input.
+members_field() {
+    tr '{' '\n' | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"
+}
+
+# members_restart CERTIFICATE ADDRESS NAME SECONDS : restarts this replica's PostgreSQL and waits until it streams again.
+# Patroni learns of a changed configuration in its next round, within SECONDS; before that it would refuse.
+members_restart() {
+    members_tries=0
+    until members_rest "$1" "https://$2:8008/patroni" 2>/dev/null | grep -q '"pending_restart": *true'; do
+        members_tries=$((members_tries + 1))
+        [ $members_tries -lt $(($4 * 2)) ] || break
+        sleep 0.5
+    done
+    members_status=$(MEMBERS_PATIENCE=120 members_rest "$1" -o /dev/stderr -w '%{http_code}' -X POST \
+        -H 'Content-Type: application/json' -d '{"restart_pending": true}' "https://$2:8008/restart")
+    case $members_status in
+    200 | 202) ;;
+    # Nothing waits for a restart any more.
+    503) ;;
+    *) return 1 ;;
+    esac
+    members_settled "$1" "$2"
+}
+
+# members_settled CERTIFICATE ADDRESS : within a minute, no restart is pending here and PostgreSQL runs.
+members_settled() {
+    members_tries=0
+    until members_rest "$1" "https://$2:8008/patroni" 2>/dev/null >/run/deploy/member.json &&
+        grep -q '"state": *"\(running\|streaming\)"' /run/deploy/member.json &&
+        ! grep -q '"pending_restart": *true' /run/deploy/member.json; do
+        members_tries=$((members_tries + 1))
+        [ $members_tries -lt 60 ] || return 1
+        sleep 1
+    done
+}
+
+# members_hand_over CERTIFICATE ADDRESS NAME : moves the leadership from here to the synchronous standby, else to the
+# replica with the least lag, and waits until the new leader is known and this node follows it.
+members_hand_over() {
+    members_view=$(members_rest "$1" "https://$2:8008/cluster" | tr '{' '\n')
+    if ! printf '%s\n' "$members_view" | grep '"leader"' | grep -q "\"name\": *\"$3\""; then
+        echo "$3 does not lead; nothing to hand over"
+        members_settled "$1" "$2"
+        return
+    fi
+    members_to=$(printf '%s\n' "$members_view" | grep '"sync_standby"' | members_field name | head -n1)
+    if [ -z "$members_to" ]; then
+        members_to=$(printf '%s\n' "$members_view" | grep '"role": *"replica"' | grep '"lag": *0' | members_field name | head -n1)
+    fi
+    if [ -z "$members_to" ]; then
+        echo "no standby is ready to lead"
+        return 1
+    fi
+    (cd / && runuser -u postgres -- psql -XAtqc CHECKPOINT)
+    members_status=$(MEMBERS_PATIENCE=90 members_rest "$1" -o /dev/stderr -w '%{http_code}' -X POST \
+        -H 'Content-Type: application/json' -d "{\"leader\": \"$3\", \"candidate\": \"$members_to\"}" "https://$2:8008/switchover")
+    [ "$members_status" = 200 ] || return 1
+    members_tries=0
+    until members_rest "$1" "https://$2:8008/patroni" 2>/dev/null | grep -q '"role": *"replica"'; do
+        members_tries=$((members_tries + 1))
+        [ $members_tries -lt 60 ] || return 1
+        sleep 1
+    done
+    members_settled "$1" "$2"
+}
+

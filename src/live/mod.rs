@@ -1,0 +1,147 @@
+//! Live state: what a daemon owns and keeps, reconciled through the daemon's own interface and never by its files.
+//!
+//! etcd's membership, Patroni's dynamic configuration and pending restarts, and the roles and databases of
+//! PostgreSQL; HAProxy's servers and PgBouncer's pools are only looked at. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
+//! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
+
+mod dynamic;
+mod etcd;
+mod haproxy;
+mod members;
+mod objects;
+mod pgbouncer;
+mod secret_names;
+mod sizing;
+mod table;
+
+pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members};
+pub use haproxy::{ProxyServer, proxy_servers};
+pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
+pub use objects::{login_roles, password_of};
+pub use pgbouncer::{ClientPool, Console, console};
+pub use secret_names::secret_names;
+
+use std::collections::BTreeMap;
+
+use crate::cluster::NodeName;
+use crate::render::{Facts, RenderError, Source};
+use crate::resource::{Call, Change, Fields, Id, Refusal, sha256};
+
+/// What one node said: its facts, and the fields of every resource and live state that it was asked about.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The machine.
+    pub facts: Facts,
+    /// By resource.
+    pub fields: BTreeMap<Id, Fields>,
+}
+
+/// What all nodes said.
+pub type Observed = BTreeMap<NodeName, Observation>;
+
+/// A change and the node on which it is made.
+pub type Placed = (NodeName, Change);
+
+/// The shell functions of every kind of live state.
+pub const SHELL: &str = concat!(
+    include_str!("etcd.sh"),
+    include_str!("members.sh"),
+    include_str!("objects.sh"),
+    include_str!("owned.sh"),
+    include_str!("haproxy.sh"),
+    include_str!("pgbouncer.sh"),
+);
+
+/// Why live state cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The world is not what a plan may assume.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A template that live state takes lines from cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
+
+/// What to ask of `node` beside its resources.
+pub fn probes(source: &Source, node: &NodeName) -> Vec<(Id, Call)> {
+    let runs = |role: &str| source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains(role));
+    let mut probes = Vec::new();
+    if runs("etcd") {
+        probes.push((etcd::id(), etcd::probe(source)));
+    }
+    if runs("patroni") {
+        probes.push((members::id(), members::probe(source, node)));
+        probes.push((objects::id(), objects::probe(source)));
+    }
+    if runs("haproxy") {
+        probes.push((haproxy::id(), haproxy::probe()));
+    }
+    if runs("pgbouncer") {
+        probes.push((pgbouncer::id(), pgbouncer::probe()));
+    }
+    probes
+}
+
+/// The changes of live state in one phase.
+pub fn changes(
+    phase: &str,
+    source: &Source,
+    observed: &Observed,
+) -> Result<(Vec<Placed>, Vec<String>), LiveError> {
+    match phase {
+        "etcd" => Ok((etcd::changes(source, observed)?, Vec::new())),
+        "patroni" => {
+            let mut all = members::ownership(source, observed)?;
+            let (configuration, notes) = dynamic::changes(source, observed)?;
+            let restarts =
+                members::restarts(source, observed, configuration.as_ref().map(|(change, _)| change));
+            all.extend(configuration.map(|(_, placed)| placed));
+            all.extend(restarts);
+            Ok((all, notes))
+        }
+        "databases" => Ok((objects::changes(source, observed), Vec::new())),
+        _ => Ok((Vec::new(), Vec::new())),
+    }
+}
+
+/// The data on `node` that this cluster did not make, where there is any: nothing may be set up over it.
+pub fn foreign_data(source: &Source, node: &NodeName, seen: &Observation) -> Vec<Refusal> {
+    let alone = Observed::from([(node.clone(), seen.clone())]);
+    [etcd::changes(source, &alone).err(), members::ownership(source, &alone).err()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// What marks the data directories of this cluster: nothing else may be taken over.
+pub fn token(source: &Source) -> String {
+    format!("{}-{}", source.cluster.name(), &sha256(source.authority.as_bytes())[..12])
+}
+
+/// The fields that `node` gave for `id`.
+pub fn fields<'a>(observed: &'a Observed, node: &NodeName, id: &Id) -> Option<&'a Fields> {
+    observed.get(node)?.fields.get(id)
+}
+
+/// The path of a role's certificate without its ending.
+fn certificate_path(source: &Source, role: &str, name: &str) -> String {
+    let manifest = source.library.roles.get(role);
+    let certificate = manifest.and_then(|manifest| manifest.certificates.iter().find(|one| one.name == name));
+    certificate.map(|certificate| certificate.path.clone()).unwrap_or_default()
+}
+
+/// The value of a base64 field as JSON.
+pub fn json(fields: &Fields, key: &str) -> Option<serde_json::Value> {
+    serde_json::from_slice(&bytes(fields, key)?).ok()
+}
+
+/// The value of a base64 field as text.
+pub fn text(fields: &Fields, key: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(&bytes(fields, key)?).into_owned())
+}
+
+fn bytes(fields: &Fields, key: &str) -> Option<Vec<u8>> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(fields.get(key)?).ok()
+}

@@ -1,0 +1,106 @@
+//! PgBouncer's pools as its console shows them. Read only: its configuration is a file.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::table::tables;
+use super::{Observed, fields, text};
+use crate::cluster::NodeName;
+use crate::resource::{Call, Id};
+
+/// Name of the console, which is no pool.
+const CONSOLE: &str = "pgbouncer";
+
+/// The connections of one database and role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClientPool {
+    /// Name that clients connect to.
+    pub database: String,
+    /// Their role.
+    pub user: String,
+    /// Clients that are linked to a server or idle.
+    pub clients_active: u64,
+    /// Clients that wait for a server.
+    pub clients_waiting: u64,
+    /// Servers that work for a client.
+    pub servers_active: u64,
+    /// Servers that are free.
+    pub servers_idle: u64,
+    /// Whole seconds that the first client in the queue has waited.
+    pub max_wait_seconds: u64,
+}
+
+/// What PgBouncer says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Console {
+    /// Pools that have been used.
+    pub pools: Vec<ClientPool>,
+    /// Databases that clients can ask for.
+    pub databases: Vec<String>,
+    /// Databases that are paused or disabled.
+    pub paused: Vec<String>,
+}
+
+pub fn id() -> Id {
+    Id::new("pgbouncer", "pools")
+}
+
+pub fn probe() -> Call {
+    Call::new("pgbouncer_probe", Vec::<String>::new())
+}
+
+/// What `node`'s PgBouncer says; `None` where it does not answer.
+pub fn console(observed: &Observed, node: &NodeName) -> Option<Console> {
+    Some(parse(&text(fields(observed, node, &id())?, "console")?))
+}
+
+fn parse(text: &str) -> Console {
+    let mut console = Console::default();
+    for row in tables(text, &["database,user,", "name,host,"]).into_iter().flatten() {
+        let word = |key: &str| row.get(key).cloned().unwrap_or_default();
+        if row.contains_key("cl_active") {
+            if word("database") != CONSOLE {
+                console.pools.push(pool(&row));
+            }
+        } else if word("name") != CONSOLE {
+            if word("paused") == "1" || word("disabled") == "1" {
+                console.paused.push(word("name"));
+            }
+            console.databases.push(word("name"));
+        }
+    }
+    console
+}
+
+fn pool(row: &BTreeMap<String, String>) -> ClientPool {
+    let word = |key: &str| row.get(key).cloned().unwrap_or_default();
+    let number = |key: &str| row.get(key).and_then(|value| value.parse().ok()).unwrap_or_default();
+    ClientPool {
+        database: word("database"),
+        user: word("user"),
+        clients_active: number("cl_active"),
+        clients_waiting: number("cl_waiting"),
+        servers_active: number("sv_active"),
+        servers_idle: number("sv_idle"),
+        max_wait_seconds: number("maxwait"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_and_databases_are_read_and_the_console_is_left_out() {
+        let text = "database,user,cl_active,cl_waiting,cl_cancel_req,sv_active,sv_idle,sv_used,sv_tested,sv_login,maxwait,maxwait_us,pool_mode\n\
+                    app,app,4,1,0,2,1,0,0,0,3,17,transaction\npgbouncer,pgbouncer,1,0,0,0,0,0,0,0,0,0,statement\n\
+                    name,host,port,database,force_user,pool_size,paused,disabled\n\
+                    app,10.0.0.1,5000,app,,20,1,0\npgbouncer,,6432,pgbouncer,pgbouncer,2,0,0\n";
+        let console = parse(text);
+        assert_eq!(console.paused, ["app"]);
+        assert_eq!(console.databases, ["app"]);
+        assert_eq!(console.pools.len(), 1);
+        assert_eq!((console.pools[0].clients_waiting, console.pools[0].max_wait_seconds), (1, 3));
+    }
+}

@@ -1,0 +1,148 @@
+//! Templates: minijinja with strict undefined, plain text only, and every secret masked out of what is shown.
+
+use std::collections::BTreeMap;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
+
+use super::Source;
+use super::context::{Facts, node_context, settings};
+use crate::cluster::{Node, NodeName};
+use crate::role::{Library, Manifest};
+use crate::secrets::Secret;
+
+/// A template that cannot be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// A template or a text of a manifest.
+    #[error("templates/{template}, for node {node}: {reason}")]
+    Template {
+        /// The template, or the manifest's text.
+        template: String,
+        /// The node that it was rendered for.
+        node: String,
+        /// What is wrong, with the line.
+        reason: String,
+    },
+    /// A template that is none.
+    #[error("templates/{template}: {reason}")]
+    Syntax {
+        /// The template.
+        template: String,
+        /// What is wrong, with the line.
+        reason: String,
+    },
+    /// A name of a certificate that is none.
+    #[error("roles/{role}.yaml: certificate {certificate}: {source}")]
+    Name {
+        /// The role.
+        role: String,
+        /// The certificate.
+        certificate: String,
+        /// What is wrong with the name.
+        source: crate::pki::PkiError,
+    },
+}
+
+/// All templates of a run, compiled once.
+#[derive(Debug)]
+pub struct Templates(Environment<'static>);
+
+impl Templates {
+    /// Compiles the templates of `library`; they read secrets by `secret('name')`.
+    pub fn new(library: &Library, secrets: &BTreeMap<String, Secret>) -> Result<Self, RenderError> {
+        let syntax_error = |template: &str, error: &Error| RenderError::Syntax {
+            template: template.to_owned(),
+            reason: reason(error),
+        };
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        let mut syntax = SyntaxConfig::builder();
+        syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+        environment.set_syntax(syntax.build().map_err(|error| syntax_error("", &error))?);
+        environment.set_formatter(|out, _, value| match plain(value) {
+            Some(text) => out.write_str(&text).map_err(Error::from),
+            None => {
+                Err(Error::new(ErrorKind::InvalidOperation, format!("a {} cannot be printed", value.kind())))
+            }
+        });
+        for (path, text) in &library.templates {
+            let added = environment.add_template_owned(path.clone(), text.clone());
+            added.map_err(|error| syntax_error(path, &error))?;
+        }
+        let values = secrets.clone();
+        environment.add_function("secret", move |name: String| {
+            let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
+            values.get(&name).map(|secret| secret.expose().to_owned()).ok_or_else(unknown)
+        });
+        Ok(Self(environment))
+    }
+}
+
+/// Renders templates for one node.
+pub struct Renderer<'a> {
+    source: &'a Source,
+    node: String,
+    context: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<'a> Renderer<'a> {
+    /// A renderer with the context of `node`.
+    pub fn new(source: &'a Source, name: &NodeName, node: &Node, facts: &Facts) -> Self {
+        Self { source, node: name.to_string(), context: node_context(source, name, node, facts) }
+    }
+
+    /// The rendered template, and the same with every secret masked.
+    pub fn template(&self, manifest: &Manifest, template: &str) -> Result<(String, String), RenderError> {
+        let render = || self.source.templates.0.get_template(template)?.render(self.context_of(manifest));
+        let content = render().map_err(|error| self.error(template, &error))?;
+        let mut masked = content.clone();
+        for (name, secret) in &self.source.secrets {
+            if masked.contains(secret.expose()) {
+                masked = masked.replace(secret.expose(), &format!("‹{name} {}›", secret.fingerprint()));
+            }
+        }
+        Ok((content, masked))
+    }
+
+    /// A text of the manifest, rendered.
+    pub fn text(&self, manifest: &Manifest, text: &str) -> Result<String, RenderError> {
+        let rendered = self.source.templates.0.render_str(text, self.context_of(manifest));
+        rendered.map_err(|error| self.error(&format!("(roles/{}.yaml: {text})", manifest.role), &error))
+    }
+
+    fn context_of(&self, manifest: &Manifest) -> Value {
+        let mut context = self.context.clone();
+        context.insert("settings".into(), settings(&self.source.cluster, manifest));
+        Value::from(Serde(context))
+    }
+
+    fn error(&self, template: &str, error: &Error) -> RenderError {
+        RenderError::Template {
+            template: template.to_owned(),
+            node: self.node.clone(),
+            reason: reason(error),
+        }
+    }
+}
+
+/// Text of a scalar. Anything else is a mistake of the template and never printed.
+fn plain(value: &Value) -> Option<String> {
+    use minijinja::value::ValueKind;
+    match value.kind() {
+        ValueKind::Bool => Some(if value.is_true() { "true" } else { "false" }.to_owned()),
+        ValueKind::Number | ValueKind::String => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// The error with its line, without any value of the context.
+fn reason(error: &Error) -> String {
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    match error.line() {
+        Some(line) => format!("line {line}: {detail}"),
+        None => detail,
+    }
+}

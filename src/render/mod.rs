@@ -1,0 +1,295 @@
+//! From roles and nodes to the resources that each node must have. Pure.
+//!
+//! One builder serves both ends of a run: without facts it yields what to ask of a node ([`Resource::probe`] needs
+//! paths and names only), with facts the resources with their contents. So what is asked and what is wanted cannot
+//! disagree, and a node is observed in one round trip.
+
+mod context;
+mod engine;
+mod rules;
+
+pub use context::{
+    CHECK_DATABASE, CHECK_ROLE, Facts, PG_HBA, Pool, data_directories, data_directory, pg_hba, pools,
+};
+use engine::Templates;
+pub use engine::{RenderError, Renderer};
+pub use rules::{Edge, edges};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::{Cluster, Node, NodeName};
+use crate::inventory::model::Scalar;
+use crate::pki::{self, LeafRequest, San};
+use crate::resource::{
+    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, Sysctl, Unit,
+};
+use crate::role::{Layout, Library, Manifest, Stage, Takes};
+use crate::secrets::Secret;
+
+/// What every rendering needs beside the node.
+pub struct Source {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Roles and templates.
+    pub library: Library,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Certificate of the cluster's authority, PEM.
+    pub authority: String,
+    templates: Templates,
+}
+
+impl Source {
+    /// Compiles the templates once for all nodes and phases.
+    pub fn new(
+        cluster: Cluster,
+        library: Library,
+        secrets: BTreeMap<String, Secret>,
+        authority: String,
+    ) -> Result<Self, RenderError> {
+        let templates = Templates::new(&library, &secrets)?;
+        Ok(Self { cluster, library, secrets, authority, templates })
+    }
+}
+
+/// The resources of one node, by phase, in the order in which a step takes them.
+pub type Resources = BTreeMap<String, Vec<Box<dyn Resource>>>;
+
+/// Phase of packages and of what must be there before them.
+pub const PACKAGES: &str = "packages";
+/// Folder of the files that `deploy` itself keeps on a node.
+const SYSCTL_FILE: &str = "/etc/sysctl.d/60-deploy.conf";
+
+/// Everything that `node` must have. Without facts the contents are empty: enough to ask, not to compare.
+pub fn resources(source: &Source, name: &NodeName, facts: Option<&Facts>) -> Result<Resources, RenderError> {
+    let Some(node) = source.cluster.nodes.get(name) else { return Ok(Resources::new()) };
+    let renderer = facts.map(|facts| Renderer::new(source, name, node, facts));
+    let builder = Builder { source, node, renderer, debian: facts.map(|facts| facts.debian) };
+    let mut all = Resources::new();
+    all.insert(PACKAGES.into(), builder.packages());
+    let roles = source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role));
+    for manifest in roles {
+        for file in manifest.files.iter().filter(|file| file.stage == Stage::BeforePackages) {
+            all.entry(PACKAGES.into()).or_default().insert(0, Box::new(builder.file(manifest, file)?));
+        }
+        let own = builder.role(manifest)?;
+        all.entry(manifest.phase.clone()).or_default().extend(own);
+    }
+    if node.roles.contains("base") {
+        let base = all.entry("base".into()).or_default();
+        let (file, live) = builder.sysctl();
+        base.insert(0, Box::new(file));
+        base.insert(1, Box::new(live));
+    }
+    if node.roles.contains("firewall") {
+        let (v4, v6) = rules::render(&source.cluster, &source.library, name);
+        let confirm_within = source.cluster.inventory.firewall.confirm_within;
+        // In front of the units, so that the one that loads the rules at boot finds them.
+        all.entry("base".into()).or_default().insert(0, Box::new(Firewall { v4, v6, confirm_within }));
+    }
+    Ok(all)
+}
+
+struct Builder<'a> {
+    source: &'a Source,
+    node: &'a Node,
+    renderer: Option<Renderer<'a>>,
+    debian: Option<u8>,
+}
+
+impl Builder<'_> {
+    /// Whether something for one release is wanted here; before the release is known, everything is.
+    fn wanted(&self, debian: Option<u8>) -> bool {
+        debian.is_none() || self.debian.is_none() || debian == self.debian
+    }
+
+    fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.source.library.roles.values().filter(|manifest| self.node.roles.contains(&manifest.role))
+    }
+
+    fn packages(&self) -> Vec<Box<dyn Resource>> {
+        let mut names = BTreeSet::new();
+        let mut hold = BTreeSet::new();
+        for manifest in self.manifests() {
+            let packages = manifest.packages.iter().filter(|package| self.wanted(package.debian));
+            names.extend(packages.map(|package| package.name.clone()));
+            hold.extend(manifest.units.iter().map(|unit| unit.name.clone()));
+        }
+        // `deploy-firewall` and the like are units of ours, not of a package.
+        hold.retain(|unit| !unit.starts_with("deploy-"));
+        vec![Box::new(Packages { names: names.into_iter().collect(), hold: hold.into_iter().collect() })]
+    }
+
+    fn role(&self, manifest: &Manifest) -> Result<Vec<Box<dyn Resource>>, RenderError> {
+        let mut all: Vec<Box<dyn Resource>> = Vec::new();
+        for directory in &manifest.directories {
+            all.push(Box::new(Directory {
+                path: directory.path.clone(),
+                owner: format!("{}:{}", directory.owner, directory.group),
+                mode: directory.mode.clone(),
+                order: Order::Stage,
+            }));
+        }
+        for certificate in &manifest.certificates {
+            all.push(Box::new(self.authority_file(certificate)));
+            all.push(Box::new(self.certificate(manifest, certificate)?));
+        }
+        let in_phase = |file: &&crate::role::File| file.stage == Stage::Role && self.wanted(file.debian);
+        for file in manifest.files.iter().filter(in_phase) {
+            all.push(Box::new(self.file(manifest, file)?));
+        }
+        // Two certificates in one folder share their authority file.
+        let mut seen = BTreeSet::new();
+        all.retain(|resource| seen.insert(resource.id()));
+        for unit in &manifest.units {
+            all.push(Box::new(unit_of(manifest, unit)));
+        }
+        Ok(all)
+    }
+
+    fn file(&self, manifest: &Manifest, file: &crate::role::File) -> Result<File, RenderError> {
+        let (content, masked) = match &self.renderer {
+            Some(renderer) => renderer.template(manifest, &file.template)?,
+            None => (String::new(), String::new()),
+        };
+        Ok(File {
+            path: file.path.clone(),
+            owner: format!("{}:{}", file.owner, file.group),
+            mode: file.mode.clone(),
+            content,
+            masked,
+            validate: file.validate.clone(),
+            live: if file.stage == Stage::BeforePackages { Live::BeforePackages } else { Live::Validated },
+        })
+    }
+
+    fn authority_file(&self, certificate: &crate::role::Certificate) -> File {
+        File {
+            path: authority_path(&certificate.path),
+            owner: format!("{}:{}", certificate.owner, certificate.group),
+            mode: "0644".into(),
+            content: self.source.authority.clone(),
+            masked: self.source.authority.clone(),
+            validate: None,
+            live: Live::AtOnce,
+        }
+    }
+
+    fn certificate(
+        &self,
+        manifest: &Manifest,
+        certificate: &crate::role::Certificate,
+    ) -> Result<Certificate, RenderError> {
+        let expand = |text: &str| match &self.renderer {
+            Some(renderer) => renderer.text(manifest, text),
+            None => Ok(String::new()),
+        };
+        let mut names = BTreeSet::new();
+        for name in &certificate.names {
+            for word in expand(name)?.split_whitespace() {
+                let bad = |error: pki::PkiError| RenderError::Name {
+                    role: manifest.role.clone(),
+                    certificate: certificate.name.clone(),
+                    source: error,
+                };
+                names.insert(word.parse::<San>().map_err(bad)?);
+            }
+        }
+        let days = self.source.cluster.inventory.trust.certificate_days;
+        Ok(Certificate {
+            path: certificate.path.clone(),
+            one_file: certificate.layout == Layout::Pem,
+            owner: format!("{}:{}", certificate.owner, certificate.group),
+            mode: certificate.mode.clone(),
+            request: LeafRequest {
+                common_name: expand(&certificate.common_name)?,
+                names,
+                usages: certificate.usages.iter().copied().collect(),
+                days,
+            },
+            authority: self.source.authority.clone(),
+            window_days: days / 3,
+        })
+    }
+
+    /// The kernel parameters of the node's roles and of the inventory: the file for the next boot, and the live ones.
+    fn sysctl(&self) -> (File, Sysctl) {
+        let mut values = BTreeMap::new();
+        for manifest in self.manifests() {
+            if let Some(wanted) = manifest.settings.get("sysctl").and_then(serde_json::Value::as_object) {
+                for (key, value) in wanted {
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    values.insert(key.clone(), text);
+                }
+            }
+        }
+        let only_database =
+            self.node.roles.iter().all(|role| ["base", "firewall", "patroni"].contains(&role.as_str()));
+        if self.node.roles.contains("patroni") && only_database {
+            values.insert("vm.overcommit_memory".into(), "2".into());
+        }
+        for (key, value) in &self.source.cluster.inventory.kernel.sysctl {
+            let text = match value {
+                Scalar::Bool(on) => u8::from(*on).to_string(),
+                other => other.to_string(),
+            };
+            values.insert(key.clone(), text);
+        }
+        let mut content = "# managed by deploy (role base); changes made here are overwritten\n".to_owned();
+        for (key, value) in &values {
+            content.push_str(key);
+            content.push_str(" = ");
+            content.push_str(value);
+            content.push('\n');
+        }
+        let file = File {
+            path: SYSCTL_FILE.into(),
+            owner: "root:root".into(),
+            mode: "0644".into(),
+            masked: content.clone(),
+            content,
+            validate: None,
+            live: Live::Validated,
+        };
+        (file, Sysctl { values })
+    }
+}
+
+/// Where the authority of a certificate's peers lies: `ca.crt` beside it.
+pub fn authority_path(certificate: &str) -> String {
+    certificate.rsplit_once('/').map_or_else(|| "ca.crt".into(), |(folder, _)| format!("{folder}/ca.crt"))
+}
+
+/// A unit with the files that it takes by restart and by reload.
+fn unit_of(manifest: &Manifest, unit: &crate::role::Unit) -> Unit {
+    let first = manifest.units.first().map(|unit| unit.name.as_str());
+    let reads = |named: &Option<String>| named.as_deref().or(first) == Some(unit.name.as_str());
+    let mut files: BTreeMap<&str, Takes> = BTreeMap::new();
+    let mut paths = Vec::new();
+    for file in manifest.files.iter().filter(|file| reads(&file.unit)) {
+        paths.push((file.path.clone(), file.takes));
+    }
+    for certificate in manifest.certificates.iter().filter(|certificate| reads(&certificate.unit)) {
+        let endings: &[&str] = if certificate.layout == Layout::Pem { &["pem"] } else { &["crt", "key"] };
+        paths.extend(
+            endings.iter().map(|ending| (format!("{}.{ending}", certificate.path), certificate.takes)),
+        );
+        paths.push((authority_path(&certificate.path), certificate.takes));
+    }
+    for (path, takes) in &paths {
+        let known = files.entry(path).or_default();
+        if *takes == Takes::Restart || *known == Takes::Nothing {
+            *known = *takes;
+        }
+    }
+    let with = |wanted: Takes| {
+        files.iter().filter(|(_, takes)| **takes == wanted).map(|(path, _)| (*path).to_owned()).collect()
+    };
+    Unit {
+        name: unit.name.clone(),
+        no_block: unit.no_block,
+        stays: unit.running,
+        restart_on: with(Takes::Restart),
+        reload_on: with(Takes::Reload),
+    }
+}

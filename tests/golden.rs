@@ -1,0 +1,57 @@
+//! Golden renderings: what the shipped eight-node inventory puts on a node of each kind, on each release of Debian.
+//!
+//! `UPDATE=1 cargo test --test golden` writes them anew; the difference then tells what a change means for users.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use deploy::cluster::{Cluster, NodeName};
+use deploy::live::secret_names;
+use deploy::render::{Facts, Source, resources};
+use deploy::role::Library;
+use deploy::secrets::Secret;
+
+fn rendered(debian: u8, node: &str) -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let loaded = deploy::inventory::load(&root.join("inventories/lab")).unwrap();
+    let library = Library::built_in().unwrap();
+    let cluster = Cluster::new(loaded.inventory, &library);
+    let secrets = secret_names(&cluster, &library)
+        .into_iter()
+        .map(|name| (name.clone(), Secret::new(format!("(secret {name})"))))
+        .collect();
+    let source = Source::new(cluster, library, secrets, "(the cluster's authority)\n".into()).unwrap();
+    let facts = Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: node.into() };
+    let all = resources(&source, &NodeName::from(node), Some(&facts)).unwrap();
+    let files = all.values().flatten().filter_map(|resource| resource.content());
+    files.map(|(path, content)| (path.trim_start_matches('/').replace('/', "_"), content)).collect()
+}
+
+#[test]
+fn a_node_of_each_kind_gets_what_it_got_before() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let update = std::env::var_os("UPDATE").is_some();
+    for (debian, node) in [(12, "m1"), (12, "w1"), (12, "a1"), (13, "m1"), (13, "w1"), (13, "a1")] {
+        let folder: PathBuf = golden.join(format!("debian-{debian}")).join(node);
+        let files = rendered(debian, node);
+        if update {
+            let _ = std::fs::remove_dir_all(&folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            for (name, content) in &files {
+                std::fs::write(folder.join(name), content).unwrap();
+            }
+            continue;
+        }
+        let known: Vec<String> = std::fs::read_dir(&folder)
+            .expect("UPDATE=1 writes the golden renderings")
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(known.len(), files.len(), "{}: {known:?}", folder.display());
+        for (name, content) in &files {
+            let golden = std::fs::read_to_string(folder.join(name)).unwrap();
+            assert_eq!(*content, golden, "{} differs; UPDATE=1 accepts it", folder.join(name).display());
+        }
+    }
+}
