@@ -1,0 +1,96 @@
+//! One run at a time: a lock on every node, held by a process there as long as this one lives.
+//!
+//! The holder is a `flock` behind an open SSH channel. When the controller dies, the channel closes and the kernel lets
+//! go; when the network takes the controller away without a word, the holder misses its heartbeats and ends. So nothing
+//! is ever left to clean up.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::cluster::NodeName;
+use crate::observe::Hosts;
+use crate::transport::{Exec, Failure, quote};
+
+/// Longest life of a lock; a run is over long before.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who holds a lock, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner(pub String);
+
+/// Why the lock could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else has it.
+    #[error("{node} is locked by another run: {owner}")]
+    Held {
+        /// The node.
+        node: NodeName,
+        /// What the other run says of itself.
+        owner: String,
+    },
+    /// A node could not be spoken to.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// The lock on all nodes. Dropping it lets go.
+pub struct Lock {
+    release: watch::Sender<bool>,
+    holders: JoinSet<()>,
+}
+
+impl Lock {
+    /// Takes the lock on every one of `hosts`, or on none.
+    pub async fn take(hosts: &Hosts, owner: &Owner) -> Result<Self, LockError> {
+        let (release, released) = watch::channel(false);
+        let mut lock = Self { release, holders: JoinSet::new() };
+        let mut waiting: BTreeMap<NodeName, mpsc::UnboundedReceiver<String>> = BTreeMap::new();
+        let (failed, mut failures) = mpsc::unbounded_channel();
+        for (node, host) in hosts {
+            let (lines, answers) = mpsc::unbounded_channel();
+            waiting.insert(node.clone(), answers);
+            let script = format!("OWNER={}\n{}", quote(&owner.0), include_str!("lock.sh"));
+            let mut exec = Exec::script(script, LIFE);
+            exec.lines = Some(lines);
+            exec.hold = Some(released.clone());
+            let (host, failed) = (std::sync::Arc::clone(host), failed.clone());
+            lock.holders.spawn(async move {
+                if let Err(failure) = host.run(exec).await {
+                    let _ = failed.send(failure);
+                }
+            });
+        }
+        for (node, mut answers) in waiting {
+            let answer = tokio::time::timeout(PATIENCE, answers.recv()).await;
+            match answer.as_ref().map(|line| line.as_deref()) {
+                Ok(Some("locked")) => {}
+                Ok(Some(line)) => {
+                    let owner = line.strip_prefix("held ").unwrap_or(line).to_owned();
+                    lock.let_go().await;
+                    return Err(LockError::Held { node, owner });
+                }
+                _ => {
+                    let failure = failures
+                        .try_recv()
+                        .unwrap_or(Failure::Timeout { node: node.to_string(), seconds: PATIENCE.as_secs() });
+                    lock.let_go().await;
+                    return Err(failure.into());
+                }
+            }
+        }
+        Ok(lock)
+    }
+
+    /// Lets go on every node and waits until they have.
+    pub async fn let_go(mut self) {
+        let _ = self.release.send(true);
+        let all = async { while self.holders.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(5), all).await;
+    }
+}

@@ -1,0 +1,13 @@
+//! The only interpreter of a plan: takes the lock, runs the phases, and says what happens as [`Event`]s.
+//!
+//! Each phase that has work begins by observing again what it will touch. What it then finds to do must be part of the
+//! approved plan; work that has been done meanwhile is left out, anything new stops the run.
+
+mod event;
+mod lock;
+mod run;
+mod step;
+
+pub use event::{Event, Events};
+pub use lock::{Lock, LockError, Owner};
+pub use run::{Apply, ApplyError};

@@ -1,0 +1,335 @@
+//! Runs the phases of an approved plan.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::step;
+use super::{Event, Events};
+use crate::cluster::NodeName;
+use crate::live::Observed;
+use crate::observe::{self, Hosts, ObserveError};
+use crate::pki::Authority;
+use crate::plan::{self, CheckRun, Phase, PhasePlan, Plan, PlanError, Scope, Step};
+use crate::render::{RenderError, Source};
+use crate::resource::Change;
+use crate::transport::Failure;
+use crate::verify::{self, Outcome, Verdict};
+
+/// Why a run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// A node could not be asked.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// A node could not be spoken to.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// A phase could not be planned again.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A template cannot be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// A step could not be put together.
+    #[error(transparent)]
+    Step(#[from] step::StepError),
+    /// The world is not what the plan assumed.
+    #[error("{node}: {id} has changed since the plan was made: {reason}")]
+    Moved {
+        /// The node.
+        node: NodeName,
+        /// The resource.
+        id: String,
+        /// What would have to be done now.
+        reason: String,
+    },
+    /// A change failed on a node.
+    #[error("{node}: {id} failed (status {status})\n{output}")]
+    Change {
+        /// The node.
+        node: NodeName,
+        /// The resource.
+        id: String,
+        /// Status of the call.
+        status: String,
+        /// Its last lines.
+        output: String,
+    },
+    /// A node ended a step without saying how.
+    #[error("{node}: the step was cut off: {stderr}")]
+    CutOff {
+        /// The node.
+        node: NodeName,
+        /// What it printed.
+        stderr: String,
+    },
+    /// New rules were not confirmed and have been taken back.
+    #[error("{node}: a new connection could not confirm {id}; the node takes it back by itself: {reason}")]
+    TakenBack {
+        /// The node.
+        node: NodeName,
+        /// The resource.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Checks did not hold.
+    #[error("{}", failed(.0))]
+    Checks(Vec<Verdict>),
+}
+
+fn failed(verdicts: &[Verdict]) -> String {
+    let lines = verdicts.iter().map(|verdict| {
+        format!("{}: {} does not hold ({}): {}", verdict.node, verdict.name, verdict.title, verdict.reason)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What a run needs.
+pub struct Apply {
+    /// The cluster, its roles and secrets.
+    pub source: Arc<Source>,
+    /// The nodes.
+    pub hosts: Hosts,
+    /// Issues the certificates.
+    pub authority: Authority,
+    /// Name of the run.
+    pub run: String,
+    /// The clock.
+    pub clock: fn() -> time::OffsetDateTime,
+    /// Where the run says what happens.
+    pub events: Events,
+}
+
+impl Apply {
+    /// Makes every change of the plan, phase by phase.
+    pub async fn run(self: Arc<Self>, plan: Plan) -> Result<(), ApplyError> {
+        let plan = Arc::new(plan);
+        let mut pipelines: JoinSet<(NodeName, Result<(), ApplyError>)> = JoinSet::new();
+        let mut pending: BTreeSet<NodeName> = BTreeSet::new();
+        for node in self.hosts.keys() {
+            let has_work = node_phases(&plan).any(|phase| phase.changes().any(|(on, _)| on == node));
+            if has_work {
+                pending.insert(node.clone());
+                let (apply, plan, node) = (Arc::clone(&self), Arc::clone(&plan), node.clone());
+                pipelines.spawn(async move {
+                    let done = apply.node_pipeline(&plan, &node).await;
+                    (node, done)
+                });
+            }
+        }
+        for approved in plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster) {
+            let needed = self.needed(approved);
+            wait_for(&mut pipelines, &mut pending, |pending| needed.is_disjoint(pending)).await?;
+            self.cluster_phase(approved, &needed).await?;
+        }
+        wait_for(&mut pipelines, &mut pending, BTreeSet::is_empty).await
+    }
+
+    /// The nodes that a cluster phase looks at and works on.
+    fn needed(&self, approved: &PhasePlan) -> BTreeSet<NodeName> {
+        let roles = approved.phase.roles.iter().flat_map(|role| self.source.cluster.with_role(role));
+        let own = roles.map(|(node, _)| node.clone());
+        own.chain(approved.changes().map(|(node, _)| node.clone())).collect()
+    }
+
+    /// The node phases of one node, one after the other.
+    async fn node_pipeline(&self, plan: &Plan, node: &NodeName) -> Result<(), ApplyError> {
+        let only: BTreeSet<NodeName> = [node.clone()].into();
+        for approved in node_phases(plan).filter(|phase| phase.changes().any(|(on, _)| on == node)) {
+            let (current, _) = self.again(approved, &only).await?;
+            for step in current.into_iter().flat_map(|phase| phase.waves).flat_map(|wave| wave.steps) {
+                self.step(approved.phase, step).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn cluster_phase(
+        &self,
+        approved: &PhasePlan,
+        needed: &BTreeSet<NodeName>,
+    ) -> Result<(), ApplyError> {
+        let begun = Instant::now();
+        let title = approved.phase.title;
+        self.say(Event::PhaseStarted { title });
+        let (current, observed) = self.again(approved, needed).await?;
+        let checks = plan::checks(&self.source, &observed)?;
+        let own: Vec<CheckRun> =
+            checks.into_iter().filter(|check| check.phase == approved.phase.name).collect();
+        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).cloned().collect();
+        let waves = current.map(|phase| phase.waves).unwrap_or_default();
+        let last = waves.len().saturating_sub(1);
+        for (number, wave) in waves.into_iter().enumerate() {
+            // What the cluster shares may come before there is anything that a gate could look at.
+            let shared = wave.shared();
+            let steps = wave.steps.into_iter().map(|step| self.step(approved.phase, step));
+            for done in futures_util::future::join_all(steps).await {
+                done?;
+            }
+            match (number == last, shared) {
+                (true, _) => self.check(&own).await?,
+                (false, false) => self.check(&gates).await?,
+                (false, true) => {}
+            }
+        }
+        self.say(Event::PhaseDone { title, took: begun.elapsed() });
+        Ok(())
+    }
+
+    /// Observes the nodes of a phase again and plans it anew: what is left to do, all of it approved.
+    async fn again(
+        &self,
+        approved: &PhasePlan,
+        nodes: &BTreeSet<NodeName>,
+    ) -> Result<(Option<PhasePlan>, Observed), ApplyError> {
+        let hosts: Hosts = self
+            .hosts
+            .iter()
+            .filter(|(node, _)| nodes.contains(*node))
+            .map(|(k, v)| (k.clone(), Arc::clone(v)))
+            .collect();
+        let answers = observe::observe(&self.source, &hosts).await?;
+        if let Some((_, error)) = answers.failures.into_iter().next() {
+            return Err(error.into());
+        }
+        let current = plan::build_phase(&self.source, approved.phase, &answers.observed, (self.clock)())?;
+        if let Some(current) = &current {
+            for (node, change) in current.changes() {
+                if !approved.changes().any(|(on, known)| covers(on, known, node, change)) {
+                    return Err(ApplyError::Moved {
+                        node: node.clone(),
+                        id: change.id.to_string(),
+                        reason: change.reason.clone(),
+                    });
+                }
+            }
+        }
+        Ok((current, answers.observed))
+    }
+
+    /// Makes the changes of one step, and confirms those that want it over a new connection.
+    async fn step(&self, phase: &'static Phase, step: Step) -> Result<(), ApplyError> {
+        let Step { node, changes } = step;
+        let Some(host) = self.hosts.get(&node) else { return Ok(()) };
+        let begun = Instant::now();
+        let title = phase.title;
+        self.say(Event::StepStarted { node: node.clone(), phase: title, changes: changes.len() });
+        let mut exec = step::exec(&self.run, phase.name, &changes, &self.authority, (self.clock)())?;
+        let (lines, mut said) = mpsc::unbounded_channel::<String>();
+        exec.lines = Some(lines);
+        let progress = async {
+            while let Some(line) = said.recv().await {
+                let number = line.strip_prefix("> ").and_then(|number| number.parse::<usize>().ok());
+                if let Some(change) = number.and_then(|number| changes.get(number)) {
+                    self.say(Event::Changing { node: node.clone(), id: change.id.clone() });
+                }
+            }
+        };
+        let (reply, ()) = tokio::join!(host.run(exec), progress);
+        let outcome = match reply {
+            Ok(reply) => ended(&node, &changes, &reply.stdout, &reply.stderr),
+            Err(failure) => Err(failure.into()),
+        };
+        if let Err(error) = outcome {
+            self.say(Event::StepFailed { node, phase: title });
+            return Err(error);
+        }
+        for change in &changes {
+            let Some(call) = &change.confirm else { continue };
+            let taken_back = |reason: String| ApplyError::TakenBack {
+                node: node.clone(),
+                id: change.id.to_string(),
+                reason,
+            };
+            let reply = host.run_fresh(step::confirmation(&self.run, call)).await;
+            let reply = reply.map_err(|failure| taken_back(failure.to_string()))?;
+            if !reply.stdout.contains(". done") {
+                return Err(taken_back(reply.stdout + &reply.stderr));
+            }
+        }
+        self.say(Event::StepDone { node, phase: title, changes: changes.len(), took: begun.elapsed() });
+        Ok(())
+    }
+
+    async fn check(&self, checks: &[CheckRun]) -> Result<(), ApplyError> {
+        if checks.is_empty() {
+            return Ok(());
+        }
+        self.say(Event::Checking { checks: checks.len() });
+        let verdicts = verify::run(&self.hosts, checks).await;
+        for verdict in &verdicts {
+            self.say(Event::Checked(verdict.clone()));
+        }
+        let failed: Vec<Verdict> =
+            verdicts.into_iter().filter(|verdict| verdict.outcome == Outcome::Fail).collect();
+        if failed.is_empty() { Ok(()) } else { Err(ApplyError::Checks(failed)) }
+    }
+
+    fn say(&self, event: Event) {
+        // A run goes on when nobody listens.
+        let _ = self.events.send(event);
+    }
+}
+
+fn node_phases(plan: &Plan) -> impl Iterator<Item = &PhasePlan> {
+    plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Node)
+}
+
+/// Whether an approved change stands for one that is found now.
+fn covers(on: &NodeName, known: &Change, node: &NodeName, change: &Change) -> bool {
+    let same_place = on == node || (known.cluster_wide && change.cluster_wide);
+    same_place && known.id == change.id && known.calls == change.calls
+}
+
+/// What the script of a step said at its end.
+fn ended(node: &NodeName, changes: &[Change], stdout: &str, stderr: &str) -> Result<(), ApplyError> {
+    if stdout.lines().any(|line| line == ". done") {
+        return Ok(());
+    }
+    let failed = stdout.lines().find_map(|line| line.strip_prefix("! ")?.split_once(' '));
+    let Some((number, status)) = failed else {
+        let said = if stderr.trim().is_empty() { stdout } else { stderr };
+        return Err(ApplyError::CutOff { node: node.clone(), stderr: said.trim().to_owned() });
+    };
+    let id = number
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| changes.get(number))
+        .map(|change| change.id.to_string());
+    let output = stdout.lines().filter(|line| line.starts_with("| ")).collect::<Vec<_>>().join("\n");
+    Err(ApplyError::Change {
+        node: node.clone(),
+        id: id.unwrap_or_default(),
+        status: status.to_owned(),
+        output,
+    })
+}
+
+/// Waits until enough node pipelines have ended; the first failure ends the wait.
+async fn wait_for(
+    pipelines: &mut JoinSet<(NodeName, Result<(), ApplyError>)>,
+    pending: &mut BTreeSet<NodeName>,
+    enough: impl Fn(&BTreeSet<NodeName>) -> bool,
+) -> Result<(), ApplyError> {
+    while !enough(pending) {
+        match pipelines.join_next().await {
+            Some(Ok((node, done))) => {
+                pending.remove(&node);
+                if let Err(error) = done {
+                    // The others finish what they are at: a step that is cut off helps nobody.
+                    let rest = async { while pipelines.join_next().await.is_some() {} };
+                    let _ = tokio::time::timeout(Duration::from_secs(1800), rest).await;
+                    return Err(error);
+                }
+            }
+            Some(Err(_)) => {}
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}

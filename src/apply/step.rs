@@ -1,0 +1,130 @@
+//! One step as one remote execution: a tar stream with a script and its payloads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::pki::{Authority, LeafRequest};
+use crate::resource::{self, Arg, Call, Change, Order, Payload};
+use crate::transport::{Exec, quote};
+
+/// How long one step may take; installing packages over a slow line is the longest.
+const DEADLINE: Duration = Duration::from_secs(1800);
+
+/// Unpacks the stream where only root can read it and runs what is in it.
+const UNPACK: &str = "sh -c 'umask 077 && mkdir -p /run/deploy && d=$(mktemp -d /run/deploy/step.XXXXXX) && \
+     trap \"rm -rf $d\" EXIT && tar -xf - -C \"$d\" && cd \"$d\" && sh ./run'";
+
+/// Why a step could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// A certificate could not be issued.
+    #[error("cannot issue the certificate of {0}")]
+    Issue(String, #[source] crate::pki::PkiError),
+    /// The stream could not be written.
+    #[error("cannot pack the step")]
+    Pack(#[from] std::io::Error),
+}
+
+/// The execution that makes `changes`. Certificates are issued here, at `now`.
+pub fn exec(
+    run: &str,
+    phase: &str,
+    changes: &[Change],
+    authority: &Authority,
+    now: time::OffsetDateTime,
+) -> Result<Exec, StepError> {
+    let mut calls: Vec<(Order, usize, &Call)> = Vec::new();
+    for (number, change) in changes.iter().enumerate() {
+        calls.extend(change.calls.iter().map(|(order, call)| (*order, number, call)));
+    }
+    calls.sort_by_key(|(order, ..)| *order);
+    let last: BTreeMap<usize, usize> =
+        calls.iter().enumerate().map(|(place, (_, number, _))| (*number, place)).collect();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut script = prelude(run, phase);
+    let mut payloads = 0;
+    for (place, (_, number, call)) in calls.iter().enumerate() {
+        let _ = write!(script, "act {number} {}", call.function);
+        for arg in &call.args {
+            match arg {
+                Arg::Text(text) => {
+                    let _ = write!(script, " {}", quote(text));
+                }
+                Arg::Payload(payload) => {
+                    payloads += 1;
+                    let name = format!("p{payloads}");
+                    pack(&mut archive, &name, payload, authority, now)?;
+                    let _ = write!(script, " \"$PWD/{name}\"");
+                }
+            }
+        }
+        script.push('\n');
+        if last.get(number) == Some(&place) {
+            let _ = writeln!(script, "done_with {number}");
+        }
+    }
+    script.push_str("finish\n}\nmain </dev/null\n");
+    append(&mut archive, "run", script.as_bytes())?;
+    Ok(Exec {
+        command: UNPACK.into(),
+        stdin: archive.into_inner()?,
+        timeout: DEADLINE,
+        lines: None,
+        hold: None,
+    })
+}
+
+/// A script that makes one call over a connection of its own.
+pub fn confirmation(run: &str, call: &Call) -> Exec {
+    let mut script = prelude(run, "confirm");
+    let _ = writeln!(script, "act 0 {}\nfinish\n}}\nmain </dev/null", call.function);
+    Exec::script(script, Duration::from_secs(60))
+}
+
+fn prelude(run: &str, phase: &str) -> String {
+    format!(
+        "RUN_ID={}\nPHASE={}\n{}{}{}main() {{\n",
+        quote(run),
+        quote(phase),
+        include_str!("step.sh"),
+        resource::SHELL,
+        crate::live::SHELL
+    )
+}
+
+fn pack(
+    archive: &mut tar::Builder<Vec<u8>>,
+    name: &str,
+    payload: &Payload,
+    authority: &Authority,
+    now: time::OffsetDateTime,
+) -> Result<(), StepError> {
+    match payload {
+        Payload::Bytes(bytes) => append(archive, name, bytes)?,
+        Payload::Leaf(request) => {
+            let leaf = issue(authority, request, now)?;
+            append(archive, &format!("{name}/crt"), leaf.certificate_pem.as_bytes())?;
+            append(archive, &format!("{name}/key"), leaf.key.expose().as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn issue(
+    authority: &Authority,
+    request: &LeafRequest,
+    now: time::OffsetDateTime,
+) -> Result<crate::pki::Leaf, StepError> {
+    authority
+        .issue(request, now, &mut rand::rng())
+        .map_err(|error| StepError::Issue(request.common_name.clone(), error))
+}
+
+fn append(archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o600);
+    header.set_cksum();
+    archive.append_data(&mut header, name, bytes)
+}

@@ -1,0 +1,46 @@
+# One step of a run on one node. What it does is idempotent; the run that follows a killed one finishes it.
+umask 077
+RUN_DIR=/var/lib/deploy/runs/$RUN_ID
+mkdir -p /run/deploy "$RUN_DIR"
+exec 9>/run/deploy/apply.lock
+if ! flock -w 300 9; then
+    echo '| another step has been running on this node for five minutes'
+    exit 1
+fi
+# The folders of the last twenty runs are kept.
+# shellcheck disable=SC2012 # names are run ids
+ls -1t /var/lib/deploy/runs | tail -n +21 | while read -r old; do rm -rf "/var/lib/deploy/runs/${old:?}"; done
+printf '%s %s begins\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
+
+# act NUMBER FUNCTION ARGUMENT… : makes one call of a change; when it fails, its last lines go back and the step ends.
+act() {
+    act_number=$1
+    shift
+    printf '> %s\n' "$act_number"
+    (
+        umask 022
+        set -e
+        "$@"
+    ) >"$RUN_DIR/output" 2>&1 9>&-
+    act_status=$?
+    printf '%s %s %s: %s\n' "$(date -u +%FT%TZ)" "$PHASE" "$1 $(printf %s "${2:-}" | head -c 80 | tr '\n' ' ')" "$act_status" >>"$RUN_DIR/journal"
+    if [ $act_status -ne 0 ]; then
+        printf '! %s %s\n' "$act_number" "$act_status"
+        tail -n 25 "$RUN_DIR/output" | sed 's/^/| /'
+        # What did not go live is taken away again.
+        if [ -f "$RUN_DIR/staged" ]; then
+            while read -r staged; do rm -f -- "$staged"; done <"$RUN_DIR/staged"
+        fi
+        exit 1
+    fi
+}
+
+done_with() {
+    printf '= %s\n' "$1"
+}
+
+finish() {
+    printf '%s %s done\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
+    echo '. done'
+}
+

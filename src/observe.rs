@@ -1,0 +1,197 @@
+//! Asks nodes what is there: one remote execution for each, all at once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::task::JoinSet;
+
+use crate::cluster::NodeName;
+use crate::live::{self, Observation, Observed};
+use crate::plan::Plan;
+use crate::render::{self, Facts, RenderError, Source};
+use crate::resource::{self, Arg, Call, Diff, Fields, File, Id};
+use crate::transport::{Exec, Failure, Host, quote};
+
+/// Hosts by node.
+pub type Hosts = BTreeMap<NodeName, Arc<dyn Host>>;
+
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Why a node's answer could not be had or understood.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The node could not be spoken to.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// The node runs something that `deploy` does not know.
+    #[error("{node}: {what}")]
+    Unsupported {
+        /// The node.
+        node: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The probe did not end as it should.
+    #[error("{node}: the probe failed: {stderr}")]
+    Probe {
+        /// The node.
+        node: String,
+        /// What it printed.
+        stderr: String,
+    },
+}
+
+/// What the nodes said, and why others said nothing.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Nodes that answered.
+    pub observed: Observed,
+    /// Nodes that did not.
+    pub failures: BTreeMap<NodeName, ObserveError>,
+}
+
+/// Asks every one of `hosts` about all its resources and live state.
+pub async fn observe(source: &Source, hosts: &Hosts) -> Result<Answers, RenderError> {
+    let mut tasks = JoinSet::new();
+    for (node, host) in hosts {
+        let asked = questions(source, node)?;
+        let (node, host) = (node.clone(), Arc::clone(host));
+        tasks.spawn(async move {
+            let answer = ask(host.as_ref(), &asked).await;
+            (node, answer)
+        });
+    }
+    let mut answers = Answers::default();
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok((node, Ok(observation))) => {
+                answers.observed.insert(node, observation);
+            }
+            Ok((node, Err(error))) => {
+                answers.failures.insert(node, error);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(answers)
+}
+
+/// Completes the diffs of a plan with what is there now: one more execution on the nodes where files change.
+pub async fn fetch_old(plan: &mut Plan, hosts: &Hosts) -> Result<(), Failure> {
+    let mut wanted: BTreeMap<NodeName, Vec<(Id, Call)>> = BTreeMap::new();
+    for (node, change) in plan.changes_mut() {
+        if change.diff.as_ref().is_some_and(|diff| diff.old.is_none()) {
+            let call = match change.id.kind.as_str() {
+                "firewall" => Call::new("firewall_fetch", Vec::<String>::new()),
+                _ => File::fetch(&change.id.name),
+            };
+            let calls = wanted.entry(node.clone()).or_default();
+            if !calls.iter().any(|(id, _)| *id == change.id) {
+                calls.push((change.id.clone(), call));
+            }
+        }
+    }
+    let mut tasks = JoinSet::new();
+    for (node, calls) in wanted {
+        let Some(host) = hosts.get(&node).cloned() else { continue };
+        tasks.spawn(async move {
+            let reply = host.run(Exec::script(script(&calls), DEADLINE)).await?;
+            Ok::<_, Failure>((node, sections(&reply.stdout, &calls)))
+        });
+    }
+    let mut old: BTreeMap<(NodeName, Id), String> = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        let Ok(fetched) = joined else { continue };
+        let (node, fields) = fetched?;
+        for (id, fields) in fields {
+            let bytes = fields.get("content").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+            old.insert((node.clone(), id), String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+    for (node, change) in plan.changes_mut() {
+        if let Some(Diff { old: unknown @ None, .. }) = &mut change.diff {
+            *unknown = old.get(&(node.clone(), change.id.clone())).cloned();
+        }
+    }
+    Ok(())
+}
+
+/// Everything that is asked of a node.
+fn questions(source: &Source, node: &NodeName) -> Result<Vec<(Id, Call)>, RenderError> {
+    let resources = render::resources(source, node, None)?;
+    let own = resources.into_values().flatten().map(|resource| (resource.id(), resource.probe()));
+    Ok(own.chain(live::probes(source, node)).collect())
+}
+
+/// The probe: functions, then one numbered call after the other. Read whole before anything runs.
+fn script(calls: &[(Id, Call)]) -> String {
+    let mut text = String::from(include_str!("observe.sh"));
+    text.push_str(resource::SHELL);
+    text.push_str(live::SHELL);
+    text.push_str("main() {\n");
+    for (number, (_, call)) in calls.iter().enumerate() {
+        let _ = write!(text, "echo '#{number}'; {}", call.function);
+        for arg in &call.args {
+            if let Arg::Text(word) = arg {
+                let _ = write!(text, " {}", quote(word));
+            }
+        }
+        text.push('\n');
+    }
+    text.push_str("echo '#end'\n}\nobserve_facts </dev/null\nmain </dev/null\n");
+    text
+}
+
+async fn ask(host: &dyn Host, calls: &[(Id, Call)]) -> Result<Observation, ObserveError> {
+    let reply = host.run(Exec::script(script(calls), DEADLINE)).await?;
+    let node = host.name().to_owned();
+    if reply.stdout.lines().next_back() != Some("#end") {
+        let mut stderr = reply.stderr.trim().to_owned();
+        if stderr.is_empty() {
+            stderr = format!("status {:?}", reply.status);
+        }
+        return Err(ObserveError::Probe { node, stderr });
+    }
+    let facts = facts(&node, &reply.stdout)?;
+    Ok(Observation { facts, fields: sections(&reply.stdout, calls) })
+}
+
+/// Splits a reply at its numbers; each line is `key=value`.
+fn sections(stdout: &str, calls: &[(Id, Call)]) -> BTreeMap<Id, Fields> {
+    let mut all: BTreeMap<Id, Fields> = BTreeMap::new();
+    let mut current = None;
+    for line in stdout.lines() {
+        if let Some(number) = line.strip_prefix('#') {
+            current =
+                number.parse::<usize>().ok().and_then(|number| calls.get(number)).map(|(id, _)| id.clone());
+        } else if let (Some(id), Some((key, value))) = (&current, line.split_once('=')) {
+            all.entry(id.clone()).or_default().insert(key.to_owned(), value.to_owned());
+        }
+    }
+    all
+}
+
+fn facts(node: &str, stdout: &str) -> Result<Facts, ObserveError> {
+    let lines = stdout.lines().take_while(|line| !line.starts_with('#'));
+    let said: BTreeMap<&str, &str> = lines.filter_map(|line| line.split_once('=')).collect();
+    let get = |key: &str| said.get(key).copied().unwrap_or_default();
+    let unsupported = |what: String| ObserveError::Unsupported { node: node.to_owned(), what };
+    let (system, version) = (get("os"), get("version"));
+    let ("debian", Ok(debian @ (12 | 13))) = (system, version.parse::<u8>()) else {
+        return Err(unsupported(format!("runs {system} {version}; Debian 12 and 13 are supported")));
+    };
+    if get("uid") != "0" {
+        return Err(unsupported("the probe does not run as root".into()));
+    }
+    Ok(Facts {
+        debian,
+        ram_mib: get("ram_kib").parse::<u64>().unwrap_or_default() / 1024,
+        cores: get("cores").parse().unwrap_or(1),
+        clock: get("clock").parse().unwrap_or_default(),
+        hostname: get("hostname").to_owned(),
+    })
+}

@@ -1,0 +1,93 @@
+//! The checks of a cluster, each as a script with its variables: from the manifests, and one handshake for every
+//! certificate that is served.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::NodeName;
+use crate::live::Observed;
+use crate::render::{RenderError, Renderer, Source};
+use crate::role::CheckOn;
+
+/// One check on one node.
+#[derive(Clone)]
+pub struct CheckRun {
+    /// Phase that it belongs to.
+    pub phase: String,
+    /// `role/name`.
+    pub name: String,
+    /// What holds when it passes.
+    pub title: String,
+    /// The node that it runs on.
+    pub node: NodeName,
+    /// It must hold after each wave of a rolling change.
+    pub gate: bool,
+    /// The script.
+    pub script: String,
+    /// Its variables. They may hold secrets.
+    pub vars: BTreeMap<String, String>,
+    /// Seconds until it must hold.
+    pub within: u32,
+}
+
+impl std::fmt::Debug for CheckRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {}", self.name, self.node)
+    }
+}
+
+/// Every check of the nodes that were observed.
+pub fn checks(source: &Source, observed: &Observed) -> Result<Vec<CheckRun>, RenderError> {
+    let mut all = Vec::new();
+    for (name, seen) in observed {
+        let Some(node) = source.cluster.nodes.get(name) else { continue };
+        let renderer = Renderer::new(source, name, node, &seen.facts);
+        for manifest in source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role)) {
+            let first = source
+                .cluster
+                .with_role(&manifest.role)
+                .map(|(node, _)| node)
+                .find(|node| observed.contains_key(*node));
+            for check in &manifest.checks {
+                if check.on == CheckOn::One && first != Some(name) {
+                    continue;
+                }
+                let mut vars = BTreeMap::new();
+                for (key, text) in &check.vars {
+                    vars.insert(key.clone(), renderer.text(manifest, text)?);
+                }
+                all.push(CheckRun {
+                    phase: manifest.phase.clone(),
+                    name: format!("{}/{}", manifest.role, check.name),
+                    title: check.title.clone(),
+                    node: name.clone(),
+                    gate: check.gate,
+                    script: source.library.scripts.get(&check.script).cloned().unwrap_or_default(),
+                    vars,
+                    within: check.within,
+                });
+            }
+            for certificate in &manifest.certificates {
+                let Some(port) = certificate.port else { continue };
+                let ending = if certificate.layout == crate::role::Layout::Pem { "pem" } else { "crt" };
+                let vars = BTreeMap::from([
+                    ("ADDRESS".to_owned(), crate::cluster::bracketed(node.address)),
+                    ("PORT".to_owned(), port.to_string()),
+                    ("STARTTLS".to_owned(), certificate.starttls.clone().unwrap_or_default()),
+                    ("CERTIFICATE".to_owned(), format!("{}.{ending}", certificate.path)),
+                    ("AUTHORITY".to_owned(), crate::render::authority_path(&certificate.path)),
+                ]);
+                all.push(CheckRun {
+                    phase: manifest.phase.clone(),
+                    name: format!("{}/certificate-{port}", manifest.role),
+                    title: format!("port {port} serves the certificate that was issued for it"),
+                    node: name.clone(),
+                    gate: false,
+                    script: include_str!("served.sh").to_owned(),
+                    vars,
+                    within: 30,
+                });
+            }
+        }
+    }
+    Ok(all)
+}

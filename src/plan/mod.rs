@@ -1,0 +1,98 @@
+//! A plan is data: phases of waves of steps of actions, specific enough that applying it leaves no choice. Pure.
+//!
+//! The dry run is the plan: what is shown is what [`crate::apply`] does. A plan is built from what the nodes said
+//! ([`build`]) and a phase of it again just before its work begins, so that the two can be held against each other.
+
+mod build;
+mod check;
+mod phases;
+mod waves;
+
+pub use build::{PlanError, build, build_phase};
+pub use check::{CheckRun, checks};
+pub use phases::{PHASES, Phase, Scope};
+
+use std::collections::BTreeMap;
+
+use crate::cluster::NodeName;
+use crate::resource::{Change, Effect};
+
+/// Everything that a run will do.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The phases that have work, in order.
+    pub phases: Vec<PhasePlan>,
+    /// Things the user should know that are no change.
+    pub notes: Vec<String>,
+}
+
+/// The work of one phase.
+#[derive(Debug, Clone)]
+pub struct PhasePlan {
+    /// Name of the phase.
+    pub phase: &'static Phase,
+    /// One after the other; a gate stands behind each.
+    pub waves: Vec<Wave>,
+}
+
+/// Steps that run at the same time on different nodes.
+#[derive(Debug, Clone, Default)]
+pub struct Wave {
+    /// One for each node.
+    pub steps: Vec<Step>,
+}
+
+/// The changes of one node in one wave, made by one remote execution.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The node.
+    pub node: NodeName,
+    /// In the order in which they are shown; the calls are made in the order of [`crate::resource::Order`].
+    pub changes: Vec<Change>,
+}
+
+impl Plan {
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.phases.is_empty()
+    }
+
+    /// Every change with its node.
+    pub fn changes(&self) -> impl Iterator<Item = (&'static Phase, &NodeName, &Change)> {
+        self.phases.iter().flat_map(|phase| phase.changes().map(|(node, change)| (phase.phase, node, change)))
+    }
+
+    /// Every change with its node, to be completed (see [`crate::observe::fetch_old`]).
+    pub fn changes_mut(&mut self) -> impl Iterator<Item = (&NodeName, &mut Change)> {
+        let steps =
+            self.phases.iter_mut().flat_map(|phase| &mut phase.waves).flat_map(|wave| &mut wave.steps);
+        steps.flat_map(|step| {
+            let node = &step.node;
+            step.changes.iter_mut().map(move |change| (node, change))
+        })
+    }
+
+    /// How many changes have each effect.
+    pub fn effects(&self) -> BTreeMap<Effect, usize> {
+        let mut effects = BTreeMap::new();
+        for (_, _, change) in self.changes() {
+            *effects.entry(change.effect).or_default() += 1;
+        }
+        effects
+    }
+}
+
+impl Wave {
+    /// Only what the cluster has in common changes.
+    pub fn shared(&self) -> bool {
+        self.steps.iter().flat_map(|step| &step.changes).all(|change| change.cluster_wide)
+    }
+}
+
+impl PhasePlan {
+    /// Every change with its node.
+    pub fn changes(&self) -> impl Iterator<Item = (&NodeName, &Change)> {
+        let steps = self.waves.iter().flat_map(|wave| &wave.steps);
+        steps.flat_map(|step| step.changes.iter().map(|change| (&step.node, change)))
+    }
+}

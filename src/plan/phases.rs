@@ -1,0 +1,43 @@
+//! The phases of a run, in order. The whole run on one screen.
+
+/// How far a phase waits for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// A node goes on as soon as its own step is done.
+    Node,
+    /// The phase begins when the nodes that it needs are ready, and ends, with its checks, for all of them at once.
+    Cluster,
+}
+
+/// A stage of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Its name, as roles give it.
+    pub name: &'static str,
+    /// What it does, for the screen.
+    pub title: &'static str,
+    /// How far it waits.
+    pub scope: Scope,
+    /// The roles whose nodes it works on; the nodes of others need not be ready for it.
+    pub roles: &'static [&'static str],
+}
+
+const fn node(name: &'static str, title: &'static str) -> Phase {
+    Phase { name, title, scope: Scope::Node, roles: &[] }
+}
+
+const fn cluster(name: &'static str, title: &'static str, roles: &'static [&'static str]) -> Phase {
+    Phase { name, title, scope: Scope::Cluster, roles }
+}
+
+/// All phases. `services` is for roles of the user's own.
+pub static PHASES: [Phase; 8] = [
+    node("packages", "Install packages on all nodes"),
+    node("base", "Names, kernel settings and packet filter"),
+    cluster("etcd", "Form the etcd cluster", &["etcd"]),
+    cluster("patroni", "Start PostgreSQL under Patroni", &["etcd", "patroni"]),
+    cluster("databases", "Create roles and databases", &["patroni"]),
+    cluster("haproxy", "Lead clients to the leader", &["haproxy"]),
+    cluster("pgbouncer", "Pool the clients' connections", &["pgbouncer"]),
+    cluster("services", "Start the services of your own roles", &[]),
+];

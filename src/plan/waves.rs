@@ -1,0 +1,77 @@
+//! In what order the nodes of a phase are changed, so that no quorum and no leader is lost.
+//!
+//! What the cluster shares goes first, then what clients cannot notice, everywhere at once. Restarts follow, as many at
+//! a time as the role allows; the leader of PostgreSQL is last, after its leadership has moved. Only where PostgreSQL
+//! itself wants its leader restarted before its standbys does it go ahead of them, in its place.
+
+use std::collections::BTreeMap;
+
+use super::{Phase, PhasePlan, Step, Wave};
+use crate::cluster::NodeName;
+use crate::live::{self, ClusterView, Observed};
+use crate::render::Source;
+use crate::resource::{Change, Effect};
+
+/// The steps of a phase as waves; `None` where there are none.
+pub fn arrange(
+    source: &Source,
+    phase: &'static Phase,
+    observed: &Observed,
+    steps: BTreeMap<NodeName, Vec<Change>>,
+) -> Option<PhasePlan> {
+    let leader = ClusterView::read(source, observed)
+        .and_then(|view| view.leader().map(|leader| NodeName::from(leader.name.as_str())));
+    let mut shared = Wave::default();
+    let mut gentle = Wave::default();
+    let mut rolling: Vec<Step> = Vec::new();
+    let mut ahead = Wave::default();
+    let mut last: Option<Step> = None;
+    for (node, changes) in steps {
+        // What all members share is there before any of them starts with it, or restarts for it.
+        let (common, own): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.cluster_wide);
+        if !common.is_empty() {
+            shared.steps.push(Step { node: node.clone(), changes: common });
+        }
+        if own.is_empty() {
+            continue;
+        }
+        let effect = own.iter().map(|change| change.effect).max().unwrap_or_default();
+        let leads = phase.name == "patroni" && leader.as_ref() == Some(&node);
+        let step = Step { node, changes: own };
+        match (effect, leads) {
+            (Effect::Downtime, _) => ahead.steps.push(step),
+            (Effect::Restart | Effect::Switchover, true) => last = Some(step),
+            (Effect::Restart | Effect::Switchover, false) => rolling.push(step),
+            _ => gentle.steps.push(step),
+        }
+    }
+    let mut waves: Vec<Wave> =
+        [shared, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();
+    let at_a_time = at_a_time(source, phase);
+    let mut rolling = rolling.into_iter().peekable();
+    while rolling.peek().is_some() {
+        waves.push(Wave { steps: rolling.by_ref().take(at_a_time).collect() });
+    }
+    if let Some(step) = last {
+        waves.extend(leader_wave(source, step));
+    }
+    (!waves.is_empty()).then_some(PhasePlan { phase, waves })
+}
+
+/// The leader's step, behind a move of the leadership where it does not hold one itself.
+fn leader_wave(source: &Source, step: Step) -> Vec<Wave> {
+    let moves = step.changes.iter().any(|change| change.effect == Effect::Switchover);
+    let hand_over = if moves { None } else { live::hand_over(source, &step.node, "it has to restart") };
+    let before =
+        hand_over.map(|change| Wave { steps: vec![Step { node: step.node.clone(), changes: vec![change] }] });
+    before.into_iter().chain([Wave { steps: vec![step] }]).collect()
+}
+
+fn at_a_time(source: &Source, phase: &Phase) -> usize {
+    let manifests = source.library.roles.values().filter(|manifest| manifest.phase == phase.name);
+    manifests
+        .map(|manifest| manifest.rolling.at_a_time)
+        .filter(|count| *count > 0)
+        .min()
+        .unwrap_or(usize::MAX)
+}
