@@ -1,0 +1,126 @@
+//! The preflight: whether the machines are fit for what the inventory wants, before anything changes.
+//!
+//! Every node is asked twice at most, all at once: the probe of [`crate::observe`], which says whose data is there, and
+//! one script of its own (`preflight.sh`). Both only look. What they say is judged by pure functions, a check for each
+//! thing that has stopped a deployment before.
+
+mod judge;
+mod question;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::task::JoinSet;
+
+use crate::cluster::NodeName;
+use crate::observe::{self, Hosts, ObserveError};
+use crate::render::{RenderError, Source};
+use crate::transport::{Exec, Failure, Host};
+use crate::verify::{Outcome, Verdict};
+use judge::{CHECKS, judge, verdict};
+use question::{Answer, script};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where the checks of this machine belong in a list of nodes.
+const HERE: &str = "controller";
+
+/// The verdict on the secret store: `error` is why it does not open.
+pub fn identity(error: Option<String>) -> Verdict {
+    let outcome = if error.is_some() { Outcome::Fail } else { Outcome::Pass };
+    verdict("identity", &NodeName::from(HERE), (outcome, error.unwrap_or_default()))
+}
+
+/// Runs every check on every node, in the order of [`CHECKS`] and the nodes' names.
+pub async fn run(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>, RenderError> {
+    let answers = observe::observe(source, hosts).await?;
+    let mut tasks = JoinSet::new();
+    for node in answers.observed.keys() {
+        let Some(host) = hosts.get(node).map(Arc::clone) else { continue };
+        let (node, script) = (node.clone(), script(source, node));
+        tasks.spawn(async move {
+            let answer = ask(host.as_ref(), script).await;
+            (node, answer)
+        });
+    }
+    let mut said: BTreeMap<NodeName, Result<Answer, String>> = BTreeMap::new();
+    while let Some(joined) = tasks.join_next().await {
+        said.extend(joined.ok());
+    }
+    let silent: Vec<NodeName> = answers.failures.keys().cloned().collect();
+    let mut verdicts = Vec::new();
+    for (node, seen) in &answers.observed {
+        for name in ["reachable", "root"] {
+            verdicts.push(verdict(name, node, (Outcome::Pass, String::new())));
+        }
+        match said.get(node) {
+            Some(Ok(answer)) => verdicts.extend(judge(source, node, seen, answer, &silent)),
+            Some(Err(reason)) => verdicts.extend(lost(node, reason)),
+            None => verdicts.extend(lost(node, "it was not asked")),
+        }
+    }
+    for (node, error) in &answers.failures {
+        verdicts.extend(failed(node, error));
+    }
+    let rank = |verdict: &Verdict| CHECKS.iter().position(|(name, _)| *name == verdict.name);
+    verdicts.sort_by_cached_key(|verdict| (rank(verdict), verdict.node.clone()));
+    Ok(verdicts)
+}
+
+/// A node that answered the probe and not the script.
+fn lost(node: &NodeName, reason: &str) -> Vec<Verdict> {
+    let checks = CHECKS.iter().filter(|(name, _)| !["reachable", "root", "identity"].contains(name));
+    let skipped =
+        checks.map(|(name, _)| verdict(name, node, (Outcome::Fail, format!("no answer: {reason}"))));
+    skipped.collect()
+}
+
+/// A node that could not be observed: one check fails, those before it hold, and nothing is known of the others.
+fn failed(node: &NodeName, error: &ObserveError) -> Vec<Verdict> {
+    let culprit = match error {
+        ObserveError::Failure(Failure::Sudo { .. }) => "root",
+        ObserveError::Failure(_) | ObserveError::Probe { .. } => "reachable",
+        ObserveError::Unsupported { what, .. } if what.contains("root") => "root",
+        ObserveError::Unsupported { .. } => "os",
+    };
+    let reason = match error {
+        ObserveError::Failure(failure) => format!("{failure}; {}", failure.hint()),
+        other => other.to_string(),
+    };
+    let reason = reason.strip_prefix(&format!("{node}: ")).unwrap_or(&reason).to_owned();
+    let before = ["reachable", "root"].into_iter().take_while(|name| *name != culprit);
+    let mut verdicts: Vec<Verdict> =
+        before.map(|name| verdict(name, node, (Outcome::Pass, String::new()))).collect();
+    verdicts.push(verdict(culprit, node, (Outcome::Fail, reason)));
+    verdicts
+}
+
+/// Asks one node. Its clock is compared with the middle of the time between our question and its first line.
+async fn ask(host: &dyn Host, script: String) -> Result<Answer, String> {
+    let (lines, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let asked = now();
+    let first = async move {
+        let line: String = received.recv().await?;
+        let middle = f64::midpoint(asked, now());
+        let clock: f64 = line.strip_prefix("clock=")?.parse().ok()?;
+        Some(clock - middle)
+    };
+    let exec = Exec { lines: Some(lines), ..Exec::script(script, DEADLINE) };
+    let (reply, skew) = tokio::join!(host.run(exec), first);
+    let reply = reply.map_err(|failure| failure.to_string())?;
+    let mut answer = Answer::parse(&reply.stdout).ok_or_else(|| match reply.stderr.trim() {
+        "" => format!("the script ended with {:?}", reply.status),
+        words => words.to_owned(),
+    })?;
+    answer.skew = skew;
+    Ok(answer)
+}
+
+/// Seconds since 1970 by this machine's clock.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
