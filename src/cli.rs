@@ -1,0 +1,189 @@
+//! The command line: types only. Their doc comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Highly available PostgreSQL on your own machines, from one inventory file.
+#[derive(Debug, Parser)]
+#[command(version, disable_help_subcommand = true, max_term_width = 110)]
+pub struct Cli {
+    /// Print JSON on standard output instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Age identity file that opens the secret store.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The inventory that a command works on.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Inventory file, or a folder that holds a cluster.yaml.
+    pub inventory: PathBuf,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a first inventory, an identity and the secret store into a folder.
+    Init(Init),
+    /// Look whether the machines are fit for what the inventory wants; changes nothing.
+    Check(Target),
+    /// Show what apply would change and what clients would notice; changes nothing.
+    Plan(Plan),
+    /// Bring the cluster to what the inventory says, phase by phase, each verified.
+    Apply(Apply),
+    /// Run every check of the cluster.
+    Verify(Target),
+    /// Show the cluster at a glance.
+    Status(Target),
+    /// Write every file that the nodes would get into a folder; needs no network.
+    Render(Render),
+    /// Print the JSON schema of inventories.
+    Schema,
+    /// Make every node of an inventory a real machine inside this one.
+    #[command(subcommand)]
+    Lab(Lab),
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Folder to write into; made where it does not exist.
+    pub folder: PathBuf,
+    /// Name of the cluster; by default the folder's.
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    pub target: Target,
+    /// Exit with 2 when there is something to change.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    #[command(flatten)]
+    pub target: Target,
+    /// Do not ask before changing anything.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `render`.
+#[derive(Debug, Args)]
+pub struct Render {
+    #[command(flatten)]
+    pub target: Target,
+    /// Folder to write into, one folder for each node.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A release of Debian that the lab can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Release {
+    /// Debian 12.
+    #[value(name = "12")]
+    Twelve,
+    /// Debian 13.
+    #[value(name = "13")]
+    Thirteen,
+}
+
+/// What to do with a lab.
+#[derive(Debug, Subcommand)]
+pub enum Lab {
+    /// Boot every node; makes the image first where there is none.
+    Up {
+        #[command(flatten)]
+        target: Target,
+        /// Release of Debian, instead of the inventory's.
+        #[arg(long)]
+        debian: Option<Release>,
+    },
+    /// Stop every node and leave nothing behind but the image.
+    Down {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show the nodes and how to reach them.
+    Status {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Run a command on a node.
+    Exec {
+        #[command(flatten)]
+        target: Target,
+        /// The node.
+        node: String,
+        /// The command.
+        #[arg(trailing_var_arg = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Cut the power of nodes.
+    Kill {
+        #[command(flatten)]
+        target: Target,
+        /// The nodes.
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
+    /// Boot nodes that are off.
+    Start {
+        #[command(flatten)]
+        target: Target,
+        /// The nodes; by default all.
+        nodes: Vec<String>,
+    },
+    /// Cut nodes from the network, or from a second group only.
+    Cut {
+        #[command(flatten)]
+        target: Target,
+        /// The nodes.
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Cut them from these only.
+        #[arg(long, num_args = 1.., value_name = "NODE")]
+        from: Vec<String>,
+    },
+    /// Undo `cut` and `slow`.
+    Heal {
+        #[command(flatten)]
+        target: Target,
+        /// The nodes; by default all.
+        nodes: Vec<String>,
+    },
+    /// Delay and lose the packets of nodes.
+    Slow {
+        #[command(flatten)]
+        target: Target,
+        /// The nodes.
+        #[arg(required = true)]
+        nodes: Vec<String>,
+        /// Milliseconds that each packet waits.
+        #[arg(long, default_value_t = 100)]
+        delay: u32,
+        /// Percent of the packets that are lost.
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+    },
+}

@@ -1,0 +1,131 @@
+//! `deploy apply`: makes the plan, shows it, asks, and carries it out.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use time::macros::format_description;
+
+use super::Global;
+use super::project::Project;
+use crate::apply::{Apply, ApplyError, Lock, LockError, Owner};
+use crate::render::pools;
+use crate::ui::{Hint, Progress};
+use crate::verify::Outcome;
+use crate::{cli, ui};
+
+pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let mut project = Project::open(global, &args.target.inventory)?;
+    let plan = super::plan::make(&project).await?;
+    if plan.is_empty() {
+        project.save()?;
+        if global.json {
+            ui::json(&json!({ "changed": 0, "executions": project.executions() }));
+        } else {
+            ui::data(&ui::plan(&plan));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !global.json {
+        ui::data(&ui::plan(&plan));
+    }
+    if !args.yes {
+        if !ui::interactive() {
+            let hint = Hint("look at the plan above, then run it with --yes".into());
+            return Err(anyhow!("nobody is here to confirm the plan; nothing was changed").context(hint));
+        }
+        if !ui::confirm("Apply these changes?") {
+            return Err(anyhow!("not confirmed; nothing was changed"));
+        }
+    }
+    project.save()?;
+    let run = run_id()?;
+    let lock = lock(&project, &run).await?;
+    let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let drawing = tokio::spawn(Progress::new().draw(receiver));
+    let changes = plan.changes().count();
+    let apply = Apply {
+        source: Arc::clone(&project.source),
+        hosts: project.hosts(),
+        authority: project.authority,
+        run: run.clone(),
+        clock: time::OffsetDateTime::now_utc,
+        events,
+    };
+    let outcome = Arc::new(apply).run(plan).await;
+    lock.let_go().await;
+    let _ = drawing.await;
+    outcome.map_err(explain)?;
+    let verdicts = super::verify::all(&project.source, &project.fleet.hosts()).await?;
+    let failed = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Fail).count();
+    let seconds = begun.elapsed().as_secs_f64();
+    let connections = connections(&project.source.cluster);
+    if global.json {
+        ui::json(&json!({
+            "run": run, "changed": changes, "seconds": seconds, "checks": verdicts,
+            "connections": connections, "executions": project.fleet.executions(),
+        }));
+    } else {
+        ui::data(&super::verify::text(&verdicts, false));
+        ui::data(&format!("{changes} changes made in {seconds:.1} s (run {run})\n"));
+        for (name, url) in connections {
+            ui::data(&format!("  {name:<12} {url}\n"));
+        }
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Takes the lock in the name of whoever runs this.
+async fn lock(project: &Project, run: &str) -> Result<Lock> {
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let owner = Owner(format!("{user}@{} since {run}", host.trim()));
+    Lock::take(&project.hosts(), &owner).await.map_err(|error| match error {
+        LockError::Held { .. } => anyhow::Error::new(error)
+            .context(Hint("wait for it to end; a run that has died lets go within half a minute".into())),
+        LockError::Failure(failure) => {
+            let hint = Hint(failure.hint());
+            anyhow::Error::new(failure).context(hint)
+        }
+    })
+}
+
+fn explain(error: ApplyError) -> anyhow::Error {
+    let hint = match &error {
+        ApplyError::Failure(failure) => failure.hint(),
+        ApplyError::Moved { .. } => "look at the new plan and apply it".into(),
+        ApplyError::TakenBack { .. } => {
+            "check `access.admin`: it must hold the address that you come from; nothing is left of the new rules".into()
+        }
+        _ => "mend the cause and run the same command again: it goes on where this run stopped".into(),
+    };
+    anyhow::Error::new(error).context(Hint(hint))
+}
+
+/// Name of a run: its time, and enough chance to tell two of one second apart.
+fn run_id() -> Result<String> {
+    let now = time::OffsetDateTime::now_utc();
+    let stamp = now.format(format_description!("[year][month][day]T[hour][minute][second]Z"))?;
+    Ok(format!("{stamp}-{:04x}", rand::random::<u16>()))
+}
+
+/// Where applications connect to, by pool.
+fn connections(cluster: &crate::cluster::Cluster) -> BTreeMap<String, String> {
+    let poolers: Vec<String> = cluster
+        .with_role("pgbouncer")
+        .map(|(_, node)| format!("{}:6432", crate::cluster::bracketed(node.address)))
+        .collect();
+    let pools = pools(cluster).into_iter().filter(|pool| pool.database != crate::render::CHECK_DATABASE);
+    pools
+        .map(|pool| {
+            (
+                pool.alias.clone(),
+                format!("postgresql://{}/{}?sslmode=verify-full", poolers.join(","), pool.alias),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,94 @@
+//! `deploy init`: a first inventory, an identity and the secret store; only what is not there yet.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::project::STORE;
+use crate::secrets::{Identity, NewIdentity, Recipient, Seal, Store};
+use crate::ui::{self, Hint};
+use crate::{cli, inventory};
+
+/// The identity that `init` makes, beside the inventory and never to be committed.
+const IDENTITY: &str = "deploy.identity";
+const INVENTORY: &str = "cluster.yaml";
+
+pub fn run(args: &cli::Init) -> Result<ExitCode> {
+    let folder = &args.folder;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let file = folder.join(INVENTORY);
+    if !file.exists() {
+        let name = name(args)?;
+        write_new(&file, &include_str!("init.yaml").replace("CLUSTER", &name))?;
+        ui::data(&format!("wrote {}: put your machines into it\n", file.display()));
+    }
+    let loaded = inventory::load(&file)?;
+    let store = folder.join(STORE);
+    if store.exists() {
+        ui::data(&format!("{} is there already and stays as it is\n", store.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let recipients = recipients(folder, &loaded.inventory.trust.recipients)?;
+    let names: Vec<String> = recipients.iter().map(|recipient| recipient.as_str().to_owned()).collect();
+    Store::create(&store, &loaded.inventory.name, Seal::Recipients(recipients))?.save()?;
+    ui::data(&format!(
+        "wrote {}: safe to commit; these can open it: {}\n",
+        store.display(),
+        names.join(", ")
+    ));
+    let ignore = folder.join(".gitignore");
+    if !ignore.exists() {
+        write_new(&ignore, &format!("{IDENTITY}\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Those that the inventory names, and the identity that this machine has; a new one where it has none.
+fn recipients(folder: &Path, named: &[String]) -> Result<BTreeSet<Recipient>> {
+    let mut recipients = BTreeSet::new();
+    for text in named {
+        recipients
+            .insert(text.parse::<Recipient>().map_err(|error| anyhow!("trust.recipients: {text}: {error}"))?);
+    }
+    match Identity::find(None, folder, |name| std::env::var(name).ok()) {
+        Ok(identity) => recipients.extend(identity.recipients()),
+        Err(_) if recipients.is_empty() => {
+            let identity = NewIdentity::generate();
+            let path = folder.join(IDENTITY);
+            identity.write(&path)?;
+            ui::data(&format!(
+                "wrote {}: it opens the store; keep a copy where you keep such things\n",
+                path.display()
+            ));
+            recipients.insert(identity.recipient().clone());
+        }
+        Err(_) => {}
+    }
+    if recipients.is_empty() {
+        let hint = Hint("name an age public key in `trust.recipients`".into());
+        return Err(
+            anyhow!("the identity that was found has no public key to seal the store to").context(hint)
+        );
+    }
+    Ok(recipients)
+}
+
+fn name(args: &cli::Init) -> Result<String> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let folder = std::path::absolute(&args.folder)?;
+    match folder.file_name().and_then(|name| name.to_str()) {
+        Some(name) => Ok(name.to_lowercase()),
+        None => bail!("give the cluster a name with --name"),
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

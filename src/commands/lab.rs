@@ -1,0 +1,97 @@
+//! `deploy lab`: real machines of an inventory inside this one.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use super::Global;
+use crate::cli::{Lab, Release, Target};
+use crate::cluster::Cluster;
+use crate::inventory::model::Debian;
+use crate::lab::{self, LabNode, LabSpec};
+use crate::role::Library;
+use crate::ui;
+
+pub async fn run(global: &Global, command: Lab) -> Result<ExitCode> {
+    match command {
+        Lab::Up { target, debian } => {
+            let spec = spec(&target, debian)?;
+            lab::up(&spec, &ui::talk).await?;
+            show(global, &spec)?;
+        }
+        Lab::Down { target } => lab::down(&spec(&target, None)?).await?,
+        Lab::Status { target } => show(global, &spec(&target, None)?)?,
+        Lab::Exec { target, node, command } => {
+            let status = lab::exec(&spec(&target, None)?, &node, &command).await?;
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
+        }
+        Lab::Kill { target, nodes } => lab::kill(&spec(&target, None)?, &nodes).await?,
+        Lab::Start { target, nodes } => lab::start(&spec(&target, None)?, &nodes).await?,
+        Lab::Cut { target, nodes, from } => {
+            let from = (!from.is_empty()).then_some(from.as_slice());
+            lab::cut(&spec(&target, None)?, &nodes, from).await?;
+        }
+        Lab::Heal { target, nodes } => lab::heal(&spec(&target, None)?, &nodes).await?,
+        Lab::Slow { target, nodes, delay, loss } => {
+            lab::slow(&spec(&target, None)?, &nodes, delay, loss).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lab of an inventory. Its image keeps the archives of every package that its roles install.
+fn spec(target: &Target, debian: Option<Release>) -> Result<LabSpec> {
+    let (cluster, library, _) = super::project::cluster(&target.inventory)?;
+    let release = match debian {
+        Some(Release::Twelve) => Debian::Bookworm,
+        Some(Release::Thirteen) => Debian::Trixie,
+        None => cluster.inventory.lab.debian,
+    };
+    let mut nodes = Vec::new();
+    for (name, node) in &cluster.nodes {
+        let IpAddr::V4(address) = node.address else {
+            bail!("{name}: the lab knows IPv4 only, not {}", node.address)
+        };
+        nodes.push(LabNode { name: name.to_string(), address });
+    }
+    let packages = packages(&cluster, &library, release.into());
+    let release = match release {
+        Debian::Bookworm => lab::Release::Debian12,
+        Debian::Trixie => lab::Release::Debian13,
+    };
+    Ok(LabSpec { name: cluster.name().to_owned(), release, nodes, packages })
+}
+
+fn packages(cluster: &Cluster, library: &Library, debian: u8) -> Vec<String> {
+    let used = library.roles.values().filter(|manifest| cluster.with_role(&manifest.role).next().is_some());
+    let packages = used.flat_map(|manifest| &manifest.packages);
+    let wanted = packages.filter(|package| package.debian.is_none_or(|only| only == debian));
+    wanted.map(|package| package.name.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn show(global: &Global, spec: &LabSpec) -> Result<()> {
+    let status = lab::status(spec)?;
+    if global.json {
+        ui::json(&status);
+        return Ok(());
+    }
+    let mut text = String::new();
+    for node in &status.nodes {
+        let state = serde_json::to_value(node.state)?;
+        let cut = if node.cut { "  cut" } else { "" };
+        let _ = writeln!(
+            text,
+            "{:<12} {:<15} {}{cut}",
+            node.name,
+            node.address,
+            state.as_str().unwrap_or_default()
+        );
+    }
+    let _ = writeln!(text, "ssh -F {} NODE", status.ssh_config.display());
+    ui::data(&text);
+    Ok(())
+}

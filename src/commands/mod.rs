@@ -1,0 +1,55 @@
+//! One file for each verb; it wires the stages together and holds no logic of its own.
+
+mod apply;
+mod check;
+mod init;
+mod lab;
+mod plan;
+mod project;
+mod render;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::{inventory, ui};
+
+/// Runs the command that was asked for.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let global = Global { json: cli.json, identity: cli.identity };
+    match cli.command {
+        Command::Init(args) => init::run(&args),
+        Command::Check(target) => check::run(&global, &target).await,
+        Command::Plan(args) => plan::run(&global, &args).await,
+        Command::Apply(args) => apply::run(&global, &args).await,
+        Command::Verify(target) => verify::run(&global, &target).await,
+        Command::Status(target) => status::run(&global, &target).await,
+        Command::Render(args) => render::run(&global, &args),
+        Command::Schema => {
+            ui::json(&inventory::schema());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Lab(command) => lab::run(&global, command).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "deploy", &mut text);
+            ui::data(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            ui::data(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Options that every command has.
+struct Global {
+    json: bool,
+    identity: Option<std::path::PathBuf>,
+}

@@ -1,0 +1,65 @@
+//! `deploy render`: every file of every node, into a folder, without any network.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::Global;
+use crate::cli;
+use crate::live::secret_names;
+use crate::render::{Facts, Source, resources};
+use crate::secrets::Secret;
+use crate::ui;
+
+/// Machine that is rendered for where no node can be asked.
+const ASSUMED_RAM_MIB: u64 = 8192;
+const ASSUMED_CORES: u32 = 4;
+
+pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
+    let (cluster, library, _) = super::project::cluster(&args.target.inventory)?;
+    // The real values belong to the nodes; what is written here names them instead.
+    let secrets: BTreeMap<String, Secret> = secret_names(&cluster, &library)
+        .into_iter()
+        .map(|name| (name.clone(), Secret::new(format!("(secret {name})"))))
+        .collect();
+    let authority = "(the certificate of the cluster's authority)\n".to_owned();
+    let source = Source::new(cluster, library, secrets, authority)?;
+    let mut written = Vec::new();
+    for node in source.cluster.nodes.keys() {
+        let facts = Facts {
+            debian: source.cluster.inventory.lab.debian.into(),
+            ram_mib: ASSUMED_RAM_MIB,
+            cores: ASSUMED_CORES,
+            clock: 0,
+            hostname: node.to_string(),
+        };
+        for resource in resources(&source, node, Some(&facts))?.into_values().flatten() {
+            let Some((path, content)) = resource.content() else { continue };
+            let file = args.out.join(node.as_str()).join(path.trim_start_matches('/'));
+            write(&file, &content)?;
+            written.push(file.display().to_string());
+        }
+    }
+    if global.json {
+        ui::json(&serde_json::json!({ "files": written }));
+    } else {
+        ui::data(&format!("{} files written below {}\n", written.len(), args.out.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(file: &Path, content: &str) -> Result<()> {
+    use std::io::Write;
+    let write = || -> std::io::Result<()> {
+        if let Some(parent) = file.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(file)?.write_all(content.as_bytes())
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}

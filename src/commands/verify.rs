@@ -1,0 +1,69 @@
+//! `deploy verify`: every check of the cluster, now.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use console::style;
+use serde_json::json;
+
+use super::Global;
+use super::project::Project;
+use crate::cli::Target;
+use crate::observe::{self, Hosts};
+use crate::render::Source;
+use crate::verify::{Outcome, Verdict};
+use crate::{plan, ui, verify};
+
+pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
+    let project = Project::open(global, &target.inventory)?;
+    let verdicts = all(&project.source, &project.hosts()).await?;
+    if global.json {
+        ui::json(&json!({ "checks": verdicts }));
+    } else {
+        ui::data(&text(&verdicts, true));
+    }
+    let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs every check on every node that answers; one that does not is a failed check of its own.
+pub async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
+    let answers = observe::observe(source, hosts).await?;
+    let checks = plan::checks(source, &answers.observed)?;
+    let (mut verdicts, exposed) =
+        tokio::join!(verify::run(hosts, &checks), verify::exposure(&source.cluster, &source.library));
+    if source.cluster.inventory.firewall.enabled {
+        verdicts.extend(exposed);
+    }
+    verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {
+        name: "node/reachable".into(),
+        title: "the node answers".into(),
+        node,
+        outcome: Outcome::Fail,
+        reason: error.to_string(),
+    }));
+    Ok(verdicts)
+}
+
+/// The verdicts as text: those that failed, all of them when asked, and how many of each.
+pub fn text(verdicts: &[Verdict], every: bool) -> String {
+    let mut text = String::new();
+    for verdict in verdicts.iter().filter(|verdict| every || verdict.outcome == Outcome::Fail) {
+        let word = match verdict.outcome {
+            Outcome::Pass => style("pass").green(),
+            Outcome::Skip => style("skip").dim(),
+            Outcome::Warn => style("warn").yellow(),
+            Outcome::Fail => style("FAIL").red().bold(),
+        };
+        let _ = write!(text, "{word}  {:<10} {:<28} {}", verdict.node, verdict.name, verdict.title);
+        if verdict.outcome != Outcome::Pass && !verdict.reason.is_empty() {
+            let _ = write!(text, ": {}", verdict.reason);
+        }
+        text.push('\n');
+    }
+    let count = |outcome| verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
+    let (passed, failed, skipped) = (count(Outcome::Pass), count(Outcome::Fail), count(Outcome::Skip));
+    let _ = writeln!(text, "{passed} checks passed, {failed} failed, {skipped} skipped");
+    text
+}

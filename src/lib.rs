@@ -1,0 +1,24 @@
+//! `deploy`: highly available PostgreSQL on your own machines, from one inventory file.
+//!
+//! The data flows one way; `ARCHITECTURE.md` draws it.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod apply;
+pub mod cli;
+pub mod cluster;
+pub mod commands;
+pub mod inventory;
+pub mod lab;
+pub mod live;
+pub mod observe;
+pub mod pki;
+pub mod plan;
+pub mod preflight;
+pub mod render;
+pub mod resource;
+pub mod role;
+pub mod secrets;
+pub mod status;
+pub mod transport;
+pub mod ui;
+pub mod verify;

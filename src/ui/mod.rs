@@ -1,0 +1,83 @@
+//! The only door to the terminal. Standard output is data, standard error is talk.
+
+mod checks;
+mod plan;
+mod progress;
+mod status;
+mod table;
+
+pub use checks::checks;
+pub use plan::{plan, plan_json};
+pub use progress::Progress;
+pub use status::status;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// An error with a next step, printed behind `hint:`.
+#[derive(Debug)]
+pub struct Hint(pub String);
+
+impl std::fmt::Display for Hint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Prints to standard output; a closed pipe is nobody's error.
+pub fn data(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Prints JSON to standard output.
+pub fn json(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string_pretty(value) {
+        data(&(text + "\n"));
+    }
+}
+
+/// Prints a line to standard error.
+pub fn talk(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Prints an error with its causes, and its hint last.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    let mut hint = None;
+    let mut text = String::new();
+    for cause in error.chain() {
+        let line = cause.to_string();
+        if !text.contains(&line) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&line);
+        }
+    }
+    if let Some(Hint(next)) = error.downcast_ref::<Hint>() {
+        // The hint is the outermost context; the error itself is what it wraps.
+        hint = Some(next.clone());
+        text = text.replacen(&format!("{next}: "), "", 1);
+    }
+    let sign = console::style("error:").red().bold().for_stderr();
+    talk(&format!("{sign} {text}"));
+    if let Some(hint) = hint {
+        talk(&format!("{} {hint}", console::style("hint:").cyan().for_stderr()));
+    }
+    ExitCode::FAILURE
+}
+
+/// Asks a question that only `yes` answers. Without a terminal nobody can, and the answer is no.
+pub fn confirm(question: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    let _ = write!(std::io::stderr().lock(), "{question} Only `yes` goes on: ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+/// Whether somebody can be asked.
+pub fn interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}

@@ -1,0 +1,194 @@
+//! The command line without any network: what it prints, and how it ends. `UPDATE=1` writes the kept transcripts anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// `deploy` with no identity but those that a test gives it, and nobody at the keyboard.
+fn deploy(words: &[&str], within: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
+    for variable in ["DEPLOY_IDENTITY", "DEPLOY_IDENTITY_FILE", "DEPLOY_PASSPHRASE"] {
+        command.env_remove(variable);
+    }
+    command.env("XDG_CONFIG_HOME", within.join("no-configuration")).env("HOME", within).env("NO_COLOR", "1");
+    command.args(words).current_dir(within).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs `deploy`, which must succeed, and returns what it printed.
+fn printed(words: &[&str], within: &Path) -> String {
+    let output = deploy(words, within);
+    assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs `deploy`, which must fail without a word on standard output, and returns its error.
+fn error(words: &[&str], within: &Path) -> String {
+    let output = deploy(words, within);
+    assert_eq!(output.status.code(), Some(1), "{words:?}: {}", text(&output.stdout));
+    assert_eq!(text(&output.stdout), "", "{words:?}");
+    text(&output.stderr)
+}
+
+/// Holds a kept transcript equal to what is printed now.
+fn hold(name: &str, printed: &str) {
+    let path = root().join("tests/cli").join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, printed).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(kept, printed, "{} is out of date; run the test with UPDATE=1", path.display());
+}
+
+/// Every inventory that is shipped: folders and single files.
+fn shipped() -> Vec<PathBuf> {
+    let folders = ["lab", "demo"].map(|name| root().join("inventories").join(name));
+    let examples = std::fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let examples = examples.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    folders.into_iter().chain(examples).collect()
+}
+
+/// A folder with an inventory of three machines that are everything at once, and `more` at its end.
+fn folder(more: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut inventory = String::from("name: shop\nnodes:\n");
+    for number in 1..=3 {
+        let _ =
+            writeln!(inventory, "  n{number}: {{ kind: [manager, worker, app], address: 10.0.0.1{number} }}");
+    }
+    std::fs::write(folder.path().join("cluster.yaml"), inventory + more).unwrap();
+    folder
+}
+
+#[test]
+fn help_names_every_command() {
+    let here = tempfile::tempdir().unwrap();
+    hold("help.txt", &printed(&["--help"], here.path()));
+    hold("help-lab.txt", &printed(&["lab", "--help"], here.path()));
+    for command in
+        ["init", "check", "plan", "apply", "verify", "status", "render", "schema", "completions", "man"]
+    {
+        assert!(printed(&[command, "--help"], here.path()).contains("Usage: deploy"), "{command}");
+    }
+}
+
+#[test]
+fn the_schema_is_json_and_knows_every_section() {
+    let here = tempfile::tempdir().unwrap();
+    let schema: Value = serde_json::from_str(&printed(&["schema"], here.path())).unwrap();
+    for section in ["name", "nodes", "ssh", "access", "patroni", "postgresql", "firewall", "lab"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+}
+
+#[test]
+fn completions_and_the_manual_are_printed() {
+    let here = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(printed(&["completions", shell], here.path()).contains("deploy"), "{shell}");
+    }
+    assert!(printed(&["man"], here.path()).contains(".TH deploy"));
+}
+
+#[test]
+fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
+    let folder = folder("postgresql:\n  max_conections: 100\npatroni:\n  failover: quick\n");
+    let said = error(&["render", ".", "--out", "out"], folder.path());
+    for part in ["cluster.yaml:7:", "max_conections", "max_connections", "cluster.yaml:9:", "quick", "^"] {
+        assert!(said.contains(part), "`{part}` is missing in\n{said}");
+    }
+    assert!(!folder.path().join("out").exists(), "something was written");
+}
+
+#[test]
+fn an_inventory_that_is_not_there_is_named() {
+    let here = tempfile::tempdir().unwrap();
+    assert!(error(&["plan", "nowhere"], here.path()).contains("nowhere"));
+}
+
+#[test]
+fn a_missing_store_has_a_way_out() {
+    let folder = folder("");
+    let said = error(&["plan", "."], folder.path());
+    assert!(said.contains("no secret store") && said.contains("hint: `deploy init"), "{said}");
+}
+
+#[test]
+fn init_makes_only_what_is_not_there_and_the_store_is_its_identity_s() {
+    let here = tempfile::tempdir().unwrap();
+    printed(&["init", "shop"], here.path());
+    let shop = here.path().join("shop");
+    let names = || -> BTreeSet<String> {
+        std::fs::read_dir(&shop)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    assert_eq!(
+        names(),
+        [".gitignore", "cluster.yaml", "deploy.identity", "secrets.age"].map(String::from).into()
+    );
+    let store = std::fs::read(shop.join("secrets.age")).unwrap();
+    printed(&["init", "shop"], here.path());
+    assert_eq!(store, std::fs::read(shop.join("secrets.age")).unwrap(), "a second init changed the store");
+
+    // The identity of another cluster does not open it.
+    printed(&["init", "other"], here.path());
+    let said = error(&["--identity", "other/deploy.identity", "plan", "shop"], here.path());
+    assert!(said.contains("secrets.age") && said.contains("other/deploy.identity"), "{said}");
+}
+
+#[test]
+fn every_shipped_inventory_renders_for_all_its_nodes_and_twice_the_same() {
+    let out = tempfile::tempdir().unwrap();
+    for inventory in shipped() {
+        let inventory = inventory.to_str().unwrap();
+        let render = |name: &str| {
+            let json = printed(&["render", inventory, "--out", name, "--json"], out.path());
+            let json: Value = serde_json::from_str(&json).unwrap();
+            let files: Vec<String> = json["files"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|file| file.as_str().unwrap().to_owned())
+                .collect();
+            let contents: Vec<Vec<u8>> =
+                files.iter().map(|file| std::fs::read(out.path().join(file)).unwrap()).collect();
+            let files: Vec<String> = files.iter().map(|file| file.replacen(name, "", 1)).collect();
+            (files, contents)
+        };
+        let (files, contents) = render("first");
+        assert!(
+            files.iter().any(|file| file.ends_with("/etc/haproxy/haproxy.cfg")),
+            "{inventory}: {files:?}"
+        );
+        assert!(files.iter().any(|file| file.ends_with("/etc/patroni/config.yml")), "{inventory}: {files:?}");
+        assert!((files, contents) == render("second"), "{inventory} renders differently the second time");
+        for name in ["first", "second"] {
+            std::fs::remove_dir_all(out.path().join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn nodes_that_do_not_answer_are_all_named() {
+    // Nothing listens on this port of this machine.
+    let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
+    std::fs::write(folder.path().join("ssh_config"), "Host *\n  HostName 127.0.0.1\n  Port 9\n").unwrap();
+    printed(&["init", "."], folder.path());
+    let said = error(&["plan", "."], folder.path());
+    for part in ["n1", "n2", "n3", "hint:"] {
+        assert!(said.contains(part), "`{part}` is missing in\n{said}");
+    }
+}
