@@ -1,0 +1,30 @@
+# make demo        a cluster of three machines inside this one, from nothing to status
+# make demo-down   takes it away again
+# make test        everything that must hold, the lab suite included; the last line is the count
+# make bench       what a run without changes costs, against the floor
+#
+# All of them need root: the lab boots real machines. What is missing on this machine is installed with apt.
+
+DEMO := inventories/demo
+DEPLOY := target/debug/deploy
+COUNT_FILE ?= /dev/null
+
+.PHONY: demo demo-down test bench tools
+
+tools:
+	@sh tests/tools.sh
+
+$(DEPLOY): tools
+	@PATH="$$HOME/.cargo/bin:$$PATH" cargo build --quiet
+
+demo: $(DEPLOY)
+	@bash tests/demo.sh $(DEPLOY) $(DEMO)
+
+demo-down: $(DEPLOY)
+	$(DEPLOY) lab down $(DEMO)
+
+test: tools
+	@bash tests/all.sh $(COUNT_FILE)
+
+bench: $(DEPLOY)
+	@bash tests/bench.sh $(DEPLOY)

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# What a run without changes costs, against its floor in the same minute: bare `ssh NODE true` to the same nodes at
+# once. On a lab of its own, eight machines, taken down at the end. bench.sh DEPLOY
+set -euo pipefail
+deploy=$(realpath "$1")
+rounds=${BENCH_ROUNDS:-5}
+folder=$(mktemp -d)
+root=${DEPLOY_LAB_ROOT:-/var/lib/deploy-lab}
+config=$root/labs/bench/ssh_config
+nodes=(m1 m2 m3 w1 w2 w3 a1 a2)
+
+cat >"$folder/cluster.yaml" <<TEXT
+name: bench
+nodes:
+  m1: { kind: manager, address: 10.97.0.11 }
+  m2: { kind: manager, address: 10.97.0.12 }
+  m3: { kind: manager, address: 10.97.0.13 }
+  w1: { kind: worker, address: 10.97.0.21 }
+  w2: { kind: worker, address: 10.97.0.22 }
+  w3: { kind: worker, address: 10.97.0.23 }
+  a1: { kind: app, address: 10.97.0.31 }
+  a2: { kind: app, address: 10.97.0.32 }
+ssh: { config: $config }
+access: { admin: [10.97.0.0/24], clients: [10.97.0.0/24] }
+postgresql: { memory: 512MB, cores: 2 }
+haproxy: { max_connections: 2000 }
+pgbouncer: { max_client_conn: 1000 }
+TEXT
+down() {
+    "$deploy" lab down "$folder" || true
+    rm -rf "$folder"
+}
+trap down EXIT
+
+# seconds COMMAND… : wall time in seconds.
+seconds() {
+    local begun=$EPOCHREALTIME
+    "$@" >/dev/null 2>&1 || echo "failed: $*" >&2
+    awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.3f\n", b - a }'
+}
+
+# median COMMAND… : of several rounds.
+median() {
+    for _ in $(seq "$rounds"); do seconds "$@"; done | sort -n | sed -n "$(((rounds + 1) / 2))p"
+}
+
+bare() {
+    local node
+    for node in "${nodes[@]}"; do ssh -F "$config" -o ControlPath=none "$node" true & done
+    wait
+}
+
+"$deploy" lab down "$folder" >/dev/null 2>&1 || true
+"$deploy" init "$folder" >/dev/null
+# The first boot makes the image; the second is what it costs from a kept one.
+"$deploy" lab up "$folder" >/dev/null 2>&1
+"$deploy" lab down "$folder"
+up=$(seconds "$deploy" lab up "$folder")
+cold=$(seconds "$deploy" apply --yes "$folder")
+floor=$(median bare)
+plan=$(median "$deploy" plan "$folder")
+again=$(median "$deploy" apply --yes "$folder")
+executions=$("$deploy" apply --yes --json "$folder" | grep -o '"[mwa][0-9]": [0-9]*' | sed 's/.*: //' | sort -n | tail -n1)
+status=$(median "$deploy" status "$folder")
+
+printf 'lab up, eight nodes, kept image      %8s s\n' "$up"
+printf 'cold deploy, eight nodes             %8s s\n' "$cold"
+printf 'floor: eight bare ssh at once        %8s s  median of %s\n' "$floor" "$rounds"
+printf 'plan without changes                 %8s s  %s × the floor\n' "$plan" "$(awk -v a="$plan" -v b="$floor" 'BEGIN { printf "%.2f", a / b }')"
+printf 'apply without changes                %8s s  %s × the floor\n' "$again" "$(awk -v a="$again" -v b="$floor" 'BEGIN { printf "%.2f", a / b }')"
+printf 'status                               %8s s\n' "$status"
+printf 'remote executions on a node at most  %8s\n' "$executions"

@@ -1,0 +1,96 @@
+//! What clients may do, and what they may not: `psql` through PgBouncer, and a stranger on the network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::outsider::Outsider;
+
+/// Every listening port of every node is tried by a client that is no administrator.
+const CLIENT: u8 = 200;
+
+struct Psql<'a> {
+    authority: &'a Path,
+    password: &'a str,
+}
+
+impl Psql<'_> {
+    fn run(&self, address: &str, database: &str, mode: &str, sql: &str) -> Result<Output> {
+        let target = format!(
+            "host={address} port=6432 dbname={database} user=app sslmode={mode} sslrootcert={} connect_timeout=5",
+            self.authority.display()
+        );
+        let mut psql = Command::new("psql");
+        psql.args(["-XAtqc", sql, &target]).env("PGPASSWORD", self.password).stdin(Stdio::null());
+        Ok(psql.output()?)
+    }
+
+    fn asks(&self, address: &str, database: &str, sql: &str) -> Result<String> {
+        let output = self.run(address, database, "verify-full", sql)?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{address}/{database}: `{sql}`: {errors}");
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn refused(&self, address: &str, mode: &str, because: &str) -> Result<()> {
+        let output = self.run(address, "app", mode, "select 1")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(!output.status.success(), "{address} lets in a client with {because}");
+        ensure!(!errors.contains("timeout"), "{address} does not answer a client with {because}: {errors}");
+        Ok(())
+    }
+}
+
+/// `psql` with `sslmode=verify-full` on each app node; no way in without TLS or with a wrong password.
+pub fn psql(cluster: &mut Cluster) -> Result<String> {
+    let authority = cluster.authority()?;
+    let password = cluster.secret("postgresql/app")?;
+    let psql = Psql { authority: &authority, password: &password };
+    let intruder = Psql { authority: &authority, password: "not-the-password" };
+    for node in cluster.of_kind("app") {
+        let address = cluster.address(node);
+        let word = format!("written through {node}");
+        psql.asks(
+            &address,
+            "app",
+            "create table if not exists words (word text); create table if not exists nobody (id int)",
+        )?;
+        psql.asks(&address, "app", &format!("insert into words values ('{word}')"))?;
+        let read =
+            psql.asks(&address, "app", &format!("select word from words where word = '{word}' limit 1"))?;
+        ensure!(read == word, "{node}: read `{read}` instead of `{word}`");
+        ensure!(
+            psql.asks(&address, "app", "select pg_is_in_recovery()")? == "f",
+            "{node}: `app` is no leader"
+        );
+        ensure!(
+            psql.asks(&address, "app_ro", "select pg_is_in_recovery()")? == "t",
+            "{node}: `app_ro` is no replica"
+        );
+        psql.refused(&address, "disable", "no TLS")?;
+        intruder.refused(&address, "verify-full", "a wrong password")?;
+    }
+    Ok("verify-full works on every app node; plaintext and a wrong password do not".into())
+}
+
+/// From a client's address only PgBouncer answers; from an administrator's also SSH and HAProxy's statistics.
+pub fn exposure(cluster: &mut Cluster) -> Result<String> {
+    let mut listening: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    for node in cluster.names() {
+        let ports = cluster.on(node, "ss -Htln | awk '{print $4}' | sed 's/.*://' | sort -un")?;
+        let mut ports: BTreeSet<u16> = ports.lines().filter_map(|port| port.parse().ok()).collect();
+        ports.extend([22, 5432, 6432, 8008]);
+        listening.insert(cluster.address(node), ports);
+    }
+    let poolers: BTreeSet<String> =
+        cluster.of_kind("app").into_iter().map(|node| cluster.address(node)).collect();
+    let expected: BTreeMap<String, BTreeSet<u16>> =
+        poolers.into_iter().map(|address| (address, BTreeSet::from([6432]))).collect();
+    let open = Outsider::new(cluster, CLIENT)?.open(&listening)?;
+    ensure!(open == expected, "a client reaches {open:?} instead of {expected:?}");
+    let tried: usize = listening.values().map(BTreeSet::len).sum();
+    Ok(format!("{tried} ports tried by a client: 6432 of the app nodes answers, nothing else"))
+}

@@ -1,0 +1,347 @@
+//! A cluster under test: its inventory in a folder of its own, its lab, and `deploy` and SSH against both.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use deploy::secrets::{Identity, Store};
+use serde_json::Value;
+
+/// What a cluster is asked to be.
+pub struct Shape {
+    /// Of the inventory and of the lab.
+    pub name: &'static str,
+    /// First three numbers of every address.
+    pub subnet: &'static str,
+    /// Debian of the machines.
+    pub debian: u8,
+    /// Name, kinds as YAML, last number of the address.
+    pub nodes: &'static [(&'static str, &'static str, u8)],
+    /// Lines of `access`.
+    pub access: String,
+}
+
+/// A cluster and its lab. Dropping it takes the lab down.
+pub struct Cluster {
+    pub shape: Shape,
+    dir: PathBuf,
+    ssh_config: PathBuf,
+    ended: bool,
+    parameters: &'static str,
+}
+
+/// What a command printed and how it ended.
+pub struct Done {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub seconds: f64,
+}
+
+impl Done {
+    /// Everything that was printed, for an error.
+    fn all(&self) -> String {
+        format!("exit {:?}\n{}\n{}", self.code, tail(&self.stdout), tail(&self.stderr))
+    }
+
+    pub fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.stdout).with_context(|| format!("not JSON: {}", self.all()))
+    }
+}
+
+impl Cluster {
+    /// A cluster whose lab is not up yet, unless `SUITE_KEEP` left it so.
+    pub fn new(shape: Shape) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite").join(shape.name);
+        Self { shape, dir, ssh_config: PathBuf::new(), ended: false, parameters: "" }
+    }
+
+    /// Whether labs outlive the suite.
+    pub fn keeps() -> bool {
+        std::env::var_os("SUITE_KEEP").is_some()
+    }
+
+    /// Machines to deploy on: those that `SUITE_KEEP` left up, else fresh ones. Says how many seconds the boot took.
+    pub fn boot(&mut self) -> Result<f64> {
+        if Self::keeps() { self.up() } else { self.fresh() }
+    }
+
+    /// Takes down what is there, and boots bare machines with a new store.
+    pub fn fresh(&mut self) -> Result<f64> {
+        std::fs::create_dir_all(&self.dir)?;
+        self.write(&[])?;
+        self.deploy(&["lab", "down"])?;
+        std::fs::remove_dir_all(&self.dir)?;
+        self.up()
+    }
+
+    fn up(&mut self) -> Result<f64> {
+        std::fs::create_dir_all(&self.dir)?;
+        self.write(&[])?;
+        let up = self.deploy(&["lab", "up"])?;
+        let status = self.deploy(&["lab", "status", "--json"])?.json()?;
+        self.ssh_config = status["ssh_config"].as_str().context("lab status names no ssh_config")?.into();
+        self.write(&[])?;
+        self.deploy(&["init"])?;
+        Ok(up.seconds)
+    }
+
+    /// Writes the inventory: what every cluster of the suite has, and `extra` sections in the place of those of the
+    /// same name.
+    pub fn write(&self, extra: &[(&str, &str)]) -> Result<()> {
+        let mut sections = BTreeMap::from([
+            ("access", self.shape.access.clone()),
+            ("firewall", "confirm_within: 20".into()),
+            ("haproxy", "max_connections: 2000".into()),
+            ("lab", format!("debian: {}", self.shape.debian)),
+            ("patroni", "failover: fast".into()),
+            ("pgbouncer", "max_client_conn: 1000".into()),
+            ("postgresql", format!("memory: 512MB\ncores: 2\nparameters: {{ {} }}", self.parameters)),
+            ("ssh", format!("config: {}", self.ssh_config.display())),
+        ]);
+        if self.ssh_config.as_os_str().is_empty() {
+            sections.remove("ssh");
+        }
+        sections.extend(extra.iter().map(|(name, lines)| (*name, (*lines).to_owned())));
+        let mut text = format!("name: {}\nnodes:\n", self.shape.name);
+        for (name, kind, last) in self.shape.nodes {
+            let _ = writeln!(text, "  {name}: {{ kind: {kind}, address: {}.{last} }}", self.shape.subnet);
+        }
+        for (name, lines) in sections {
+            let _ = writeln!(text, "{name}:\n  {}", lines.replace('\n', "\n  "));
+        }
+        std::fs::write(self.inventory(), text).context("cannot write the inventory")
+    }
+
+    /// What the inventory says of PostgreSQL's parameters from now on.
+    pub fn parameters(&mut self, parameters: &'static str) {
+        self.parameters = parameters;
+    }
+
+    pub fn inventory(&self) -> PathBuf {
+        self.dir.join("cluster.yaml")
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn ssh_config(&self) -> &Path {
+        &self.ssh_config
+    }
+
+    pub fn address(&self, node: &str) -> String {
+        let last = self.shape.nodes.iter().find(|(name, ..)| *name == node).map_or(0, |(.., last)| *last);
+        format!("{}.{last}", self.shape.subnet)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.shape.nodes.iter().map(|(name, ..)| *name)
+    }
+
+    /// The nodes of a kind.
+    pub fn of_kind(&self, kind: &str) -> Vec<&'static str> {
+        self.shape.nodes.iter().filter(|(_, kinds, _)| kinds.contains(kind)).map(|(name, ..)| *name).collect()
+    }
+
+    /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`), not started yet.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
+        let verbs = if words.first() == Some(&"lab") { 2 } else { 1 };
+        let (verbs, rest) = words.split_at(verbs.min(words.len()));
+        command.args(verbs).arg(&self.dir).args(rest).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `deploy` to its end, whatever that is.
+    pub fn attempt(&self, words: &[&str]) -> Result<Done> {
+        let begun = Instant::now();
+        let Output { status, stdout, stderr } = self.command(words).output().context("cannot run deploy")?;
+        Ok(Done {
+            code: status.code(),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            seconds: begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Runs `deploy`, which must succeed.
+    pub fn deploy(&self, words: &[&str]) -> Result<Done> {
+        let done = self.attempt(words)?;
+        ensure!(done.code == Some(0), "`deploy {}`: {}", words.join(" "), done.all());
+        Ok(done)
+    }
+
+    /// Runs `deploy`, which must fail and say each of `words` on standard error.
+    pub fn refuse(&self, command: &[&str], words: &[&str]) -> Result<Done> {
+        let done = self.attempt(command)?;
+        let command = command.join(" ");
+        ensure!(done.code == Some(1), "`deploy {command}` should fail: {}", done.all());
+        for word in words {
+            ensure!(done.stderr.contains(word), "`deploy {command}` does not say `{word}`: {}", done.all());
+        }
+        Ok(done)
+    }
+
+    /// Starts `deploy` with its output in files of the folder.
+    pub fn start(&self, words: &[&str], log: &str) -> Result<Child> {
+        let file = |end: &str| std::fs::File::create(self.dir.join(format!("{log}.{end}")));
+        Ok(self.command(words).stdout(file("out")?).stderr(file("err")?).spawn()?)
+    }
+
+    /// What a run of [`Cluster::start`] has said so far.
+    pub fn said(&self, log: &str) -> String {
+        let read =
+            |end: &str| std::fs::read_to_string(self.dir.join(format!("{log}.{end}"))).unwrap_or_default();
+        read("out") + &read("err")
+    }
+
+    pub fn lab(&self, verb: &str, nodes: &[&str]) -> Result<()> {
+        self.deploy(&[&["lab", verb], nodes].concat()).map(drop)
+    }
+
+    /// Runs a line of shell on a node; an error when it fails.
+    pub fn on(&self, node: &str, line: &str) -> Result<String> {
+        let output = self.ssh(node, line).output().context("cannot run ssh")?;
+        let stdout = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{node}: `{line}`: {} {stdout} {stderr}", output.status);
+        Ok(stdout)
+    }
+
+    fn ssh(&self, node: &str, line: &str) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.arg("-F").arg(&self.ssh_config).args(["-o", "ConnectTimeout=5", node, line]).stdin(Stdio::null());
+        ssh
+    }
+
+    /// Runs a line of shell on several nodes at once.
+    pub fn on_all(&self, nodes: &[&str], line: &str) -> Result<()> {
+        let children: Vec<Child> = nodes
+            .iter()
+            .map(|node| self.ssh(node, line).stdout(Stdio::null()).stderr(Stdio::null()).spawn())
+            .collect::<std::io::Result<_>>()?;
+        for (mut child, node) in children.into_iter().zip(nodes) {
+            ensure!(child.wait()?.success(), "{node}: `{line}` failed");
+        }
+        Ok(())
+    }
+
+    /// Every check holds and nothing is to be changed.
+    pub fn settled(&self) -> Result<()> {
+        let plan = self.attempt(&["plan", "--detailed-exitcode"])?;
+        ensure!(plan.code == Some(0), "the plan is not empty: {}", plan.all());
+        Ok(())
+    }
+
+    /// Waits until every check holds; how long that took.
+    pub fn healthy_within(&self, limit: Duration) -> Result<Duration> {
+        let begun = Instant::now();
+        loop {
+            let verify = self.attempt(&["verify"])?;
+            if verify.code == Some(0) {
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() > limit {
+                let failed: Vec<&str> =
+                    verify.stdout.lines().filter(|line| line.starts_with("FAIL")).collect();
+                bail!(
+                    "not healthy after {} s:\n{}\n{}",
+                    limit.as_secs(),
+                    failed.join("\n"),
+                    tail(&verify.stderr)
+                );
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether a run holds the lock of the first node.
+    pub fn locked(&self) -> bool {
+        self.names().next().is_some_and(|node| self.on(node, "test -s /run/deploy/lock.owner").is_ok())
+    }
+
+    /// Members as Patroni lists them: name, role, state.
+    pub fn members(&self) -> Result<Vec<Value>> {
+        for node in self.of_kind("worker") {
+            let list = self.on(node, "cd / && patronictl -c /etc/patroni/config.yml list -f json");
+            if let Some(Value::Array(members)) = list.ok().and_then(|text| serde_json::from_str(&text).ok()) {
+                return Ok(members);
+            }
+        }
+        bail!("no worker lists the members of the cluster")
+    }
+
+    pub fn leader(&self) -> Result<String> {
+        self.member("Leader")
+    }
+
+    /// The first member of a role.
+    pub fn member(&self, role: &str) -> Result<String> {
+        let members = self.members()?;
+        let found =
+            members.iter().find(|member| member["Role"] == role).and_then(|member| member["Member"].as_str());
+        found.map(str::to_owned).with_context(|| format!("no member is a {role}: {members:?}"))
+    }
+
+    /// A secret from the store.
+    pub fn secret(&self, name: &str) -> Result<String> {
+        let identity = Identity::find(None, &self.dir, |_| None)?;
+        let store =
+            Store::open(&self.dir.join("secrets.age"), &identity, &std::collections::BTreeSet::new())?;
+        let secret = store.secret(name).with_context(|| format!("no secret {name} in the store"))?;
+        Ok(secret.expose().to_owned())
+    }
+
+    /// The authority's certificate, as a node has it.
+    pub fn authority(&self) -> Result<PathBuf> {
+        let node = self.of_kind("app").first().copied().context("no app node")?;
+        let text = self.on(node, "cat /etc/pgbouncer/tls/ca.crt")?;
+        let path = self.dir.join("ca.crt");
+        std::fs::write(&path, text + "\n")?;
+        Ok(path)
+    }
+
+    /// After a failed scenario: everything on, connected, and as the inventory says, so that the next one has a chance.
+    pub fn recover(&self) {
+        for words in [&["lab", "heal"][..], &["lab", "start"], &["apply", "--yes"]] {
+            if let Ok(done) = self.attempt(words)
+                && done.code != Some(0)
+            {
+                println!(
+                    "        recovery: `deploy {}`: {}",
+                    words.join(" "),
+                    done.all().replace('\n', "\n        ")
+                );
+            }
+        }
+        let _ = self.healthy_within(Duration::from_secs(60));
+    }
+
+    /// Takes the lab down, unless it is to be kept.
+    pub fn end(&mut self) {
+        if self.ended || Self::keeps() {
+            return;
+        }
+        self.ended = true;
+        if let Err(error) = self.write(&[]).and_then(|()| self.deploy(&["lab", "down"])) {
+            println!("        cannot take the lab down: {error:#}");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The last lines of a text.
+pub fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(25)..].join("\n")
+}

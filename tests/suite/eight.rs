@@ -1,0 +1,241 @@
+//! Eight Debian 13 machines: three managers, three workers, two apps. From nothing to every failure.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::cluster::{Cluster, Done, Shape};
+use crate::writer::Writer;
+use crate::{Run, clients, failures, figures, guards};
+
+pub const SCENARIOS: &[(&str, Run)] = &[
+    ("deploy", deploy),
+    ("status", status),
+    ("second-apply", second_apply),
+    ("psql", clients::psql),
+    ("exposure", clients::exposure),
+    ("reload", reload),
+    ("restart", restart),
+    ("drift", drift),
+    ("leader-killed", failures::leader_killed),
+    ("leader-cut", failures::leader_cut),
+    ("patroni-frozen", failures::patroni_frozen),
+    ("postmaster-killed", failures::postmaster_killed),
+    ("manager-killed", failures::manager_killed),
+    ("app-killed", failures::pooler_killed),
+    ("etcd-stopped", failures::etcd_stopped),
+    ("switchover", failures::switchover),
+    ("unreachable", guards::unreachable),
+    ("changed-host-key", guards::changed_host_key),
+    ("lockout", guards::lockout),
+    ("lowered", lowered),
+];
+
+pub fn lab() -> Cluster {
+    Cluster::new(Shape {
+        name: "suite13",
+        subnet: "10.94.0",
+        debian: 13,
+        nodes: &[
+            ("m1", "manager", 11),
+            ("m2", "manager", 12),
+            ("m3", "manager", 13),
+            ("w1", "worker", 21),
+            ("w2", "worker", 22),
+            ("w3", "worker", 23),
+            ("a1", "app", 31),
+            ("a2", "app", 32),
+        ],
+        // Clients are everywhere, and one machine administers.
+        access: "admin: [10.94.0.1]\nclients: [10.94.0.0/24]".into(),
+    })
+}
+
+/// From bare machines to a verified cluster.
+pub fn deploy(cluster: &mut Cluster) -> Result<String> {
+    let boot = cluster.boot()?;
+    let apply = cluster.deploy(&["apply", "--yes"])?;
+    cluster.deploy(&["verify"])?;
+    Ok(format!("lab up in {boot:.1} s, deployed in {:.1} s", apply.seconds))
+}
+
+/// The cluster at a glance: every node, and nothing that needs attention.
+pub fn status(cluster: &mut Cluster) -> Result<String> {
+    cluster.deploy(&["status"])?;
+    let status = cluster.deploy(&["status", "--json"])?.json()?;
+    let nodes = status["nodes"].as_array().context("status lists no nodes")?;
+    for name in cluster.names() {
+        let node = nodes
+            .iter()
+            .find(|node| node["name"] == name)
+            .with_context(|| format!("status does not know {name}"))?;
+        ensure!(
+            node["address"] == cluster.address(name).as_str(),
+            "status has another address for {name}: {node}"
+        );
+        ensure!(
+            node["roles"].as_array().is_some_and(|roles| !roles.is_empty()),
+            "status has no roles for {name}: {node}"
+        );
+        ensure!(!node["kind"].is_null(), "status has no kind for {name}: {node}");
+    }
+    Ok(format!("{} nodes with name, kind, address and roles", nodes.len()))
+}
+
+/// A second run changes nothing and costs at most two remote executions for each node.
+pub fn second_apply(cluster: &mut Cluster) -> Result<String> {
+    let done = cluster.deploy(&["apply", "--yes", "--json"])?;
+    let json = done.json()?;
+    ensure!(json["changed"] == 0, "a second run changes something: {json}");
+    let executions = json["executions"].as_object().context("no executions in the output")?;
+    ensure!(executions.len() == cluster.shape.nodes.len(), "not every node is counted: {json}");
+    for (node, count) in executions {
+        ensure!(count.as_u64().is_some_and(|count| count <= 2), "{node}: {count} remote executions");
+    }
+    cluster.settled()?;
+    let most = executions.values().filter_map(Value::as_u64).max().unwrap_or(0);
+    Ok(format!("nothing changed in {:.2} s, {most} remote executions on a node at most", done.seconds))
+}
+
+/// The effects that a plan announces.
+fn effects(plan: &Done) -> Result<Vec<String>> {
+    ensure!(
+        plan.code == Some(2),
+        "the plan should have something to change: {:?} {}{}",
+        plan.code,
+        plan.stdout,
+        plan.stderr
+    );
+    let json = plan.json()?;
+    Ok(json["effects"].as_object().map(|effects| effects.keys().cloned().collect()).unwrap_or_default())
+}
+
+/// Applies changed parameters under a writer.
+fn change(
+    cluster: &Cluster,
+    parameters: &str,
+    expected: &[&str],
+    what: &str,
+    promise: Duration,
+) -> Result<String> {
+    let lines = format!("memory: 512MB\ncores: 2\nparameters: {{ {parameters} }}");
+    cluster.write(&[("postgresql", &lines)])?;
+    let plan = cluster.attempt(&["plan", "--detailed-exitcode", "--json"])?;
+    let effects = effects(&plan)?;
+    for effect in expected {
+        ensure!(
+            effects.iter().any(|known| known == effect),
+            "the plan does not announce a {effect}: {effects:?}"
+        );
+    }
+    if !expected.contains(&"restart") {
+        ensure!(
+            !effects.iter().any(|effect| effect == "restart"),
+            "the plan announces a restart: {effects:?}"
+        );
+    }
+    let writer = Writer::start(cluster)?;
+    let apply = cluster.deploy(&["apply", "--yes"])?;
+    writer.flows_within(Duration::from_secs(10))?;
+    let healthy = cluster.healthy_within(Duration::from_secs(90))?;
+    let outcome = writer.finish()?;
+    if promise < Duration::from_secs(2) {
+        ensure!(outcome.errors.is_empty(), "writes failed: {}", outcome.errors.join("; "));
+    }
+    let note = figures::record(what, outcome, promise, Duration::from_secs(3), healthy)?;
+    cluster.settled()?;
+    Ok(format!("{note}, applied in {:.1} s", apply.seconds))
+}
+
+/// A parameter that PostgreSQL takes while it runs.
+fn reload(cluster: &mut Cluster) -> Result<String> {
+    let note = change(
+        cluster,
+        "log_min_duration_statement: 500",
+        &["reload"],
+        "changed parameter, taken by a reload",
+        Duration::from_secs(1),
+    )?;
+    let value = shown(cluster, "log_min_duration_statement")?;
+    ensure!(value == "500ms", "the parameter is {value}");
+    Ok(note)
+}
+
+/// A parameter that only a restart takes: replicas first, then a switchover.
+fn restart(cluster: &mut Cluster) -> Result<String> {
+    let note = change(
+        cluster,
+        "max_locks_per_transaction: 96",
+        &["restart", "switchover"],
+        "changed parameter, taken by a restart",
+        Duration::from_secs(2),
+    )?;
+    let value = shown(cluster, "max_locks_per_transaction")?;
+    ensure!(value == "96", "the parameter is {value}");
+    cluster.parameters("max_locks_per_transaction: 96");
+    Ok(note)
+}
+
+/// The same parameter made smaller: no standby may have less than its leader, so the leader goes first.
+fn lowered(cluster: &mut Cluster) -> Result<String> {
+    cluster.parameters("max_locks_per_transaction: 96");
+    cluster.write(&[])?;
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.parameters("");
+    let note = change(
+        cluster,
+        "max_locks_per_transaction: 64",
+        &["restart"],
+        "parameter made smaller, the leader first",
+        Duration::from_secs(6),
+    )?;
+    let value = shown(cluster, "max_locks_per_transaction")?;
+    ensure!(value == "64", "the parameter is {value}");
+    cluster.write(&[])?;
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    Ok(note)
+}
+
+fn shown(cluster: &Cluster, parameter: &str) -> Result<String> {
+    let leader = cluster.leader()?;
+    cluster.on(&leader, &format!("cd / && runuser -u postgres -- psql -XAtqc 'show {parameter}'"))
+}
+
+/// What somebody changed by hand is found and mended.
+fn drift(cluster: &mut Cluster) -> Result<String> {
+    cluster.on("m1", "echo '# by hand' >>/etc/haproxy/haproxy.cfg")?;
+    cluster.on("m3", "systemctl stop haproxy")?;
+    cluster.on("w2", "iptables -D DEPLOY-INPUT 1")?;
+    cluster.on("a2", "chmod 0666 /etc/pgbouncer/pgbouncer.ini")?;
+    let plan = cluster.attempt(&["plan", "--detailed-exitcode", "--json"])?;
+    effects(&plan)?;
+    let json = plan.json()?;
+    let changes = json["changes"].as_array().context("no changes in the plan")?;
+    let wanted = [
+        ("m1", "file", "/etc/haproxy/haproxy.cfg"),
+        ("m3", "unit", "haproxy"),
+        ("w2", "firewall", ""),
+        ("a2", "file", "/etc/pgbouncer/pgbouncer.ini"),
+    ];
+    for (node, kind, name) in wanted {
+        let found = changes.iter().any(|change| {
+            change["node"] == node
+                && change["kind"] == kind
+                && change["name"].as_str().is_some_and(|known| known.contains(name))
+        });
+        ensure!(found, "the plan does not see {kind} {name} on {node}: {json}");
+    }
+    for change in changes {
+        let node = change["node"].as_str().unwrap_or_default();
+        ensure!(
+            wanted.iter().any(|(known, ..)| *known == node),
+            "the plan touches {node}, where nobody changed anything: {change}"
+        );
+    }
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    cluster.healthy_within(Duration::from_secs(30))?;
+    Ok("a file, its mode, a unit and a rule: each named and mended".into())
+}

@@ -1,0 +1,187 @@
+//! One failure after the other under a writing client: what it costs, what it loses (nothing), and that the cluster is
+//! whole again by itself.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::figures;
+use crate::writer::Writer;
+
+/// Time that a cluster has to heal by itself once a failure has ended.
+const HEALING: Duration = Duration::from_secs(90);
+/// Two cores play all machines at once.
+const SLACK: Duration = Duration::from_secs(5);
+/// Longer than the ttl of the fast profile, even where Patroni makes it 20 s.
+const FREEZE: Duration = Duration::from_secs(40);
+
+/// A lost leader's machine: ttl and 3 s. Patroni 4 takes no ttl below 20 s.
+pub fn node_loss(cluster: &Cluster) -> Duration {
+    Duration::from_secs(if cluster.shape.debian >= 13 { 23 } else { 13 })
+}
+
+/// Breaks something under a writer, waits until writes flow and the failure has lasted, mends it, and looks.
+fn drill(
+    cluster: &Cluster,
+    what: &str,
+    promise: Duration,
+    slack: Duration,
+    lasts: Duration,
+    fail: impl FnOnce() -> Result<()>,
+    mend: impl FnOnce() -> Result<()>,
+) -> Result<String> {
+    let writer = Writer::start(cluster)?;
+    fail()?;
+    sleep(lasts);
+    let flows = writer.flows_within(promise + slack + Duration::from_secs(30));
+    mend()?;
+    flows?;
+    let healthy = cluster.healthy_within(HEALING)?;
+    writer.flows_within(Duration::from_secs(10))?;
+    let outcome = writer.finish()?;
+    let note = figures::record(what, outcome, promise, slack, healthy)?;
+    cluster.settled()?;
+    Ok(format!("{note}, healthy after {:.1} s", healthy.as_secs_f64()))
+}
+
+fn title(cluster: &Cluster, what: &str) -> String {
+    format!("{what} (Debian {})", cluster.shape.debian)
+}
+
+pub fn leader_killed(cluster: &mut Cluster) -> Result<String> {
+    let leader = cluster.leader()?;
+    let note = drill(
+        cluster,
+        &title(cluster, "leader's machine killed"),
+        node_loss(cluster),
+        SLACK,
+        Duration::from_secs(1),
+        || cluster.lab("kill", &[&leader]),
+        || cluster.lab("start", &[&leader]),
+    )?;
+    ensure!(cluster.leader()? != leader, "{leader} still leads");
+    Ok(note)
+}
+
+pub fn leader_cut(cluster: &mut Cluster) -> Result<String> {
+    let leader = cluster.leader()?;
+    let note = drill(
+        cluster,
+        &title(cluster, "leader cut from the network"),
+        node_loss(cluster),
+        SLACK,
+        Duration::from_secs(10),
+        || cluster.lab("cut", &[&leader]),
+        || cluster.lab("heal", &[&leader]),
+    )?;
+    ensure!(cluster.leader()? != leader, "{leader} still leads");
+    Ok(note)
+}
+
+/// The one that loses writes where the lock can be stolen back.
+pub fn patroni_frozen(cluster: &mut Cluster) -> Result<String> {
+    let leader = cluster.leader()?;
+    let pid = cluster.on(&leader, "systemctl show -p MainPID --value patroni")?;
+    ensure!(pid.parse::<u32>().is_ok_and(|pid| pid > 1), "{leader}: Patroni has no process: {pid}");
+    let signal = |name: &str| cluster.on(&leader, &format!("kill -{name} {pid}")).map(drop);
+    drill(
+        cluster,
+        &title(cluster, "leader's Patroni frozen 40 s"),
+        node_loss(cluster),
+        SLACK,
+        FREEZE,
+        || signal("STOP"),
+        || signal("CONT"),
+    )
+}
+
+pub fn postmaster_killed(cluster: &mut Cluster) -> Result<String> {
+    let leader = cluster.leader()?;
+    let version = if cluster.shape.debian >= 13 { 17 } else { 15 };
+    let pid = format!("/var/lib/postgresql/{version}/main/postmaster.pid");
+    drill(
+        cluster,
+        &title(cluster, "PostgreSQL killed on the leader"),
+        Duration::from_secs(6),
+        SLACK,
+        Duration::from_secs(1),
+        || cluster.on(&leader, &format!("kill -KILL \"$(head -n1 {pid})\"")).map(drop),
+        || Ok(()),
+    )
+}
+
+/// The one that most of the connections go through.
+pub fn manager_killed(cluster: &mut Cluster) -> Result<String> {
+    let sessions = |node: &&str| -> Result<usize> {
+        Ok(cluster.on(node, "ss -Htn state established '( sport = :5000 )' | wc -l")?.parse()?)
+    };
+    let writer = Writer::start(cluster)?;
+    let mut managers = Vec::new();
+    for node in cluster.of_kind("manager") {
+        managers.push((sessions(&node)?, node));
+    }
+    drop(writer);
+    let (_, busiest) = managers.into_iter().max().context("there is no manager")?;
+    drill(
+        cluster,
+        &title(cluster, "manager killed"),
+        node_loss(cluster),
+        Duration::ZERO,
+        Duration::from_secs(8),
+        || cluster.lab("kill", &[busiest]),
+        || cluster.lab("start", &[busiest]),
+    )
+}
+
+pub fn pooler_killed(cluster: &mut Cluster) -> Result<String> {
+    let first = cluster.of_kind("app").first().copied().context("there is no app node")?;
+    drill(
+        cluster,
+        &title(cluster, "app node killed"),
+        Duration::from_secs(10),
+        Duration::ZERO,
+        Duration::from_secs(5),
+        || cluster.lab("kill", &[first]),
+        || cluster.lab("start", &[first]),
+    )
+}
+
+/// Writes go on without etcd: failsafe mode.
+pub fn etcd_stopped(cluster: &mut Cluster) -> Result<String> {
+    let managers = cluster.of_kind("manager");
+    drill(
+        cluster,
+        &title(cluster, "all of etcd stopped 30 s"),
+        Duration::from_secs(1),
+        Duration::from_secs(2),
+        Duration::from_secs(30),
+        || cluster.on_all(&managers, "systemctl stop etcd"),
+        || cluster.on_all(&managers, "systemctl start --no-block etcd"),
+    )
+}
+
+pub fn switchover(cluster: &mut Cluster) -> Result<String> {
+    let leader = cluster.leader()?;
+    let standby = cluster.member("Sync Standby")?;
+    let name = cluster.shape.name;
+    let note = drill(
+        cluster,
+        &title(cluster, "planned switchover"),
+        Duration::from_secs(2),
+        Duration::from_secs(3),
+        Duration::from_secs(1),
+        || {
+            let line = format!(
+                "cd / && patronictl -c /etc/patroni/config.yml switchover {name} --leader {leader} --candidate {standby} --force"
+            );
+            let said = cluster.on(&leader, &line)?;
+            ensure!(said.contains("Successfully switched over"), "patronictl: {said}");
+            Ok(())
+        },
+        || Ok(()),
+    )?;
+    ensure!(cluster.leader()? == standby, "{standby} does not lead");
+    Ok(note)
+}

@@ -1,0 +1,139 @@
+//! What `deploy` must refuse, and what it must not break: foreign data, a lockout, a second controller, broken machines.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::cluster::Cluster;
+
+/// Rules that keep the controller out are taken back by the nodes themselves.
+pub fn lockout(cluster: &mut Cluster) -> Result<String> {
+    let access = "admin: [192.0.2.1]\nclients: [192.0.2.1]";
+    cluster.write(&[("access", access)])?;
+    let refused = cluster.refuse(&["apply", "--yes"], &["access.admin", "takes it back"]);
+    cluster.write(&[])?;
+    refused?;
+    let begun = Instant::now();
+    for node in cluster.names() {
+        while let Err(error) = cluster.on(node, "true") {
+            // The timer of the inventory, and a connection that is being tried.
+            ensure!(begun.elapsed() < Duration::from_secs(30), "{node} is locked: {error:#}");
+            sleep(Duration::from_secs(1));
+        }
+    }
+    let back = begun.elapsed().as_secs_f64();
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.healthy_within(Duration::from_secs(60))?;
+    cluster.settled()?;
+    Ok(format!("every node answers SSH again {back:.1} s after the run gave up"))
+}
+
+/// Data that this cluster did not make is not touched.
+pub fn foreign_data(cluster: &mut Cluster) -> Result<String> {
+    let version = if cluster.shape.debian >= 13 { 17 } else { 15 };
+    let postgresql = format!("/var/lib/postgresql/{version}/main");
+    let names: Vec<&str> = cluster.names().collect();
+    for (node, directory) in names.iter().zip([postgresql.as_str(), "/var/lib/etcd/default"]) {
+        cluster.on(node, &format!("mkdir -p {directory} && echo precious >{directory}/PG_VERSION"))?;
+        let before = state(cluster)?;
+        cluster.refuse(&["apply", "--yes"], &[node, directory])?;
+        ensure!(state(cluster)? == before, "a refused run has changed the nodes");
+        let kept = cluster.on(node, &format!("cat {directory}/PG_VERSION && rm -r {}", parent(directory)))?;
+        ensure!(kept == "precious", "{node}: the foreign data has changed");
+    }
+    Ok("refused for PostgreSQL and for etcd, nothing touched".into())
+}
+
+fn parent(directory: &str) -> &str {
+    // The whole of what was made for it, so that the machine is as new.
+    if directory.starts_with("/var/lib/postgresql") { "/var/lib/postgresql" } else { "/var/lib/etcd" }
+}
+
+/// What a run could change first: packages, files of ours, rules.
+fn state(cluster: &Cluster) -> Result<Vec<String>> {
+    let line = "dpkg-query -W | sha256sum; ls -A /etc /var/lib /etc/systemd/system | sha256sum; iptables-save | grep -c ^-A || true";
+    cluster.names().map(|node| cluster.on(node, line)).collect()
+}
+
+/// A second run says who holds the lock, while the first one works.
+pub fn second_controller(cluster: &mut Cluster) -> Result<String> {
+    let mut first = cluster.start(&["apply", "--yes"], "first")?;
+    let begun = Instant::now();
+    while !cluster.locked() {
+        if let Some(status) = first.try_wait()? {
+            anyhow::bail!(
+                "the first run has ended before it took the lock: {status}\n{}",
+                cluster.said("first")
+            );
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(60), "the first run takes no lock");
+        sleep(Duration::from_millis(200));
+    }
+    let refused = cluster.refuse(&["apply", "--yes"], &["is locked by another run", "since"]);
+    let _ = first.kill();
+    first.wait()?;
+    let said = refused?.stderr;
+    let line = said.lines().find(|line| line.contains("is locked by")).context("no line about the lock")?;
+    Ok(line.trim_start_matches("error: ").to_owned())
+}
+
+/// A machine without power: the plan fails and names it.
+pub fn unreachable(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().last().context("there are no nodes")?;
+    cluster.lab("kill", &[node])?;
+    let refused = cluster.refuse(&["plan"], &[node, "hint:"]);
+    cluster.lab("start", &[node])?;
+    let done = refused?;
+    Ok(format!("named after {:.1} s", done.seconds))
+}
+
+/// Another machine answers in the place of a node.
+pub fn changed_host_key(cluster: &mut Cluster) -> Result<String> {
+    let config = std::fs::read_to_string(cluster.ssh_config())?;
+    let known = config
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("UserKnownHostsFile "))
+        .context("the lab's ssh_config names no known_hosts")?
+        .to_owned();
+    let text = std::fs::read_to_string(&known)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let key = |line: &str| line.split_once(' ').map(|(_, key)| key.to_owned()).unwrap_or_default();
+    let name = |line: &str| line.split_once(' ').map(|(name, _)| name.to_owned()).unwrap_or_default();
+    // The first node's key is replaced by the second's.
+    let (first, second) = (lines.first().context("no keys")?, lines.get(1).context("one key only")?);
+    let swapped = text.replace(first, &format!("{} {}", name(first), key(second)));
+    let folder = cluster.dir();
+    std::fs::write(folder.join("known_hosts"), swapped)?;
+    let other = folder.join("known_hosts").display().to_string();
+    std::fs::write(folder.join("ssh_config"), config.replace(&known, &other))?;
+    cluster.write(&[("ssh", "config: ssh_config")])?;
+    let node = first.split(',').next().unwrap_or_default();
+    let refused = cluster.refuse(&["plan"], &[node, "host key", "hint:"]);
+    cluster.write(&[])?;
+    refused?;
+    Ok("refused, with the way out".into())
+}
+
+/// No package source answers and nothing is cached: apt's own words come back.
+pub fn broken_packages(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().next().context("there are no nodes")?;
+    cluster.on(
+        node,
+        "find /etc/apt/sources.list /etc/apt/sources.list.d -type f -delete 2>/dev/null; \
+         rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/lib/apt/lists/*; \
+         echo 'deb [trusted=yes] http://127.0.0.1:9 stable main' >/etc/apt/sources.list",
+    )?;
+    let refused = cluster.refuse(&["apply", "--yes"], &[node, "packages", "hint:"])?;
+    Ok(format!("named after {:.1} s", refused.seconds))
+}
+
+/// No room for what a step stages.
+pub fn full_disk(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().nth(1).context("there is one node only")?;
+    cluster.on(node, "mkdir -p /var/lib/deploy && mount -t tmpfs -o size=4k tmpfs /var/lib/deploy && head -c 4096 /dev/zero >/var/lib/deploy/full")?;
+    let refused = cluster.refuse(&["apply", "--yes"], &[node, "No space left on device"]);
+    cluster.on(node, "umount /var/lib/deploy")?;
+    refused?;
+    Ok("the node and the cause are named".into())
+}

@@ -1,0 +1,143 @@
+//! The lab suite: `deploy` against real machines, from nothing to failures under a writing client.
+//!
+//! `cargo test --test suite [-- WORD…]` runs the scenarios whose `group/name` contains one of the words, all without
+//! any. Each group owns one lab; its first scenario deploys it and runs whenever another one of the group does. A lab is
+//! taken down at the end of its group, and at its beginning, so that the remains of a killed suite do not matter.
+//!
+//! `SUITE_KEEP=1` leaves the labs up and takes over the ones that are up; `SUITE_KILLS` is the number of kills of a
+//! cold deploy (3); `SUITE_SEED` repeats their moments. Needs root and the programs that [`require`] names.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "it is a program of its own, and this is its report"
+)]
+
+mod clients;
+mod cluster;
+mod cold;
+mod debian12;
+mod eight;
+mod failures;
+mod figures;
+mod guards;
+mod outsider;
+mod writer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::cluster::Cluster;
+
+/// What a scenario is given: the lab of its group.
+type Run = fn(&mut Cluster) -> Result<String>;
+
+/// Scenarios that share a lab, in order.
+struct Group {
+    name: &'static str,
+    lab: fn() -> Cluster,
+    scenarios: &'static [(&'static str, Run)],
+}
+
+static GROUPS: [Group; 3] = [
+    Group { name: "eight", lab: eight::lab, scenarios: eight::SCENARIOS },
+    Group { name: "cold", lab: cold::lab, scenarios: cold::SCENARIOS },
+    Group { name: "debian12", lab: debian12::lab, scenarios: debian12::SCENARIOS },
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let listing = std::env::args().any(|word| word == "--list");
+    let wanted = |group: &Group, name: &str| {
+        let full = format!("{}/{name}", group.name);
+        words.is_empty() || words.iter().any(|word| full.contains(word.as_str()))
+    };
+    if listing {
+        for group in &GROUPS {
+            group.scenarios.iter().for_each(|(name, _)| println!("{}/{name}", group.name));
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = require() {
+        eprintln!("error: {error:#}");
+        println!("suite: 0 passed, 1 failed");
+        return ExitCode::FAILURE;
+    }
+    let mut passed = 0;
+    let mut failures: Vec<String> = Vec::new();
+    for group in &GROUPS {
+        let first = group.scenarios.first().map_or("", |(name, _)| name);
+        let chosen = |name: &str| wanted(group, name);
+        if !group.scenarios.iter().any(|(name, _)| chosen(name)) {
+            continue;
+        }
+        let mut cluster = (group.lab)();
+        let mut ready = true;
+        for (name, run) in group.scenarios.iter().filter(|(name, _)| *name == first || chosen(name)) {
+            let title = format!("{}/{name}", group.name);
+            if !ready {
+                println!("FAILED  {title}: `{}/{first}` failed", group.name);
+                failures.push(title);
+                continue;
+            }
+            let begun = Instant::now();
+            let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut cluster)))
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("the scenario panicked")));
+            let seconds = begun.elapsed().as_secs_f64();
+            match outcome {
+                Ok(note) => {
+                    println!("ok      {title:<34} {seconds:>6.1} s  {note}");
+                    passed += 1;
+                }
+                Err(error) => {
+                    println!(
+                        "FAILED  {title:<34} {seconds:>6.1} s\n        {}",
+                        format!("{error:#}").replace('\n', "\n        ")
+                    );
+                    failures.push(title);
+                    ready = *name != first;
+                    if ready {
+                        cluster.recover();
+                    }
+                }
+            }
+        }
+        cluster.end();
+    }
+    figures::print();
+    for title in &failures {
+        println!("failed: {title}");
+    }
+    println!("suite: {passed} passed, {} failed", failures.len());
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The suite's own programs, with the Debian packages that have them; those of the lab are checked by `lab up`.
+fn require() -> Result<()> {
+    const NEEDED: [(&str, &str); 4] = [
+        ("psql", "postgresql-client"),
+        ("ip", "iproute2"),
+        ("ssh", "openssh-client"),
+        ("systemd-nspawn", "systemd-container"),
+    ];
+    let user = Command::new("id").arg("-u").output()?;
+    if user.stdout != b"0\n" {
+        bail!("the suite boots machines in a lab, which needs root");
+    }
+    let there = |program: &str| Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    let mut missing = Vec::new();
+    for (program, package) in NEEDED {
+        if !there(program)?.status.success() {
+            missing.push(package);
+        }
+    }
+    if !missing.is_empty() {
+        bail!(
+            "the suite needs more programs\nhint: apt-get install -y --no-install-recommends {}",
+            missing.join(" ")
+        );
+    }
+    Ok(())
+}
