@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::project::STORE;
-use crate::secrets::{Identity, NewIdentity, Recipient, Seal, Store};
+use crate::secrets::{Identity, NewIdentity, Recipient, Seal, Secret, Store};
 use crate::ui::{self, Hint};
 use crate::{cli, inventory};
 
 /// The identity that `init` makes, beside the inventory and never to be committed.
 const IDENTITY: &str = "deploy.identity";
 const INVENTORY: &str = "cluster.yaml";
+/// The variable that seals and opens a store by a passphrase instead.
+const PASSPHRASE: &str = "DEPLOY_PASSPHRASE";
 
 pub fn run(args: &cli::Init) -> Result<ExitCode> {
     let folder = &args.folder;
@@ -30,9 +32,12 @@ pub fn run(args: &cli::Init) -> Result<ExitCode> {
         ui::data(&format!("{} is there already and stays as it is\n", store.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    let recipients = recipients(folder, &loaded.inventory.trust.recipients)?;
-    let names: Vec<String> = recipients.iter().map(|recipient| recipient.as_str().to_owned()).collect();
-    Store::create(&store, &loaded.inventory.name, Seal::Recipients(recipients))?.save()?;
+    let seal = seal(folder, &loaded.inventory.trust.recipients)?;
+    let names: Vec<String> = match &seal {
+        Seal::Recipients(recipients) => recipients.iter().map(ToString::to_string).collect(),
+        Seal::Passphrase(_) => vec!["whoever knows the passphrase".into()],
+    };
+    Store::create(&store, &loaded.inventory.name, seal)?.save()?;
     ui::data(&format!(
         "wrote {}: safe to commit; these can open it: {}\n",
         store.display(),
@@ -43,6 +48,16 @@ pub fn run(args: &cli::Init) -> Result<ExitCode> {
         write_new(&ignore, &format!("{IDENTITY}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// By the passphrase of the environment where nobody is named, else to everyone who is.
+fn seal(folder: &Path, named: &[String]) -> Result<Seal> {
+    match std::env::var(PASSPHRASE) {
+        Ok(passphrase) if named.is_empty() && !passphrase.trim().is_empty() => {
+            Ok(Seal::Passphrase(Secret::new(passphrase.trim_end_matches(['\r', '\n']))))
+        }
+        _ => Ok(Seal::Recipients(recipients(folder, named)?)),
+    }
 }
 
 /// Those that the inventory names, and the identity that this machine has; a new one where it has none.

@@ -103,8 +103,8 @@ pub fn ownership(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Re
 /// Restarts of PostgreSQL: those that wait already, and those that a changed configuration brings.
 pub fn restarts(source: &Source, observed: &Observed, changed: Option<&Configuration>) -> Vec<Placed> {
     // A run that was killed in between leaves the restarts of its own change behind.
-    let lowered =
-        changed.is_some_and(|configuration| configuration.lowered) || dynamic::lowers_pending(source, observed);
+    let lowered = changed.is_some_and(|configuration| configuration.lowered)
+        || dynamic::lowers_pending(source, observed);
     let coming = changed.map(|configuration| configuration.restart.as_slice()).unwrap_or_default();
     let leader =
         ClusterView::read(source, observed).and_then(|view| view.leader().map(|leader| leader.name.clone()));

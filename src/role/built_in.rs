@@ -243,3 +243,16 @@ fn scripts_use_what_their_checks_give_them() {
         }
     }
 }
+
+/// What an inventory is validated against is what the manifests say.
+#[test]
+fn the_inventory_knows_every_role_and_its_ports() {
+    let known = crate::inventory::KnownRoles::built_in();
+    let library = library();
+    assert!(known.names().eq(library.roles.keys().map(String::as_str)));
+    for (role, manifest) in &library.roles {
+        for port in &manifest.ports {
+            assert!(known.ports(role).contains(&port.port), "{role} {}", port.port);
+        }
+    }
+}
