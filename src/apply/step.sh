@@ -1,7 +1,13 @@
 # One step of a run on one node. What it does is idempotent; the run that follows a killed one finishes it.
 umask 077
 RUN_DIR=/var/lib/deploy/runs/$RUN_ID
-mkdir -p /run/deploy "$RUN_DIR"
+# What a call says is kept in memory: the disk may be what is wrong.
+STEP_OUTPUT=/run/deploy/output.$$
+if ! step_said=$(mkdir -p /run/deploy "$RUN_DIR" 2>&1); then
+    printf '! 0 1\n| %s\n' "$step_said"
+    exit 1
+fi
+trap 'rm -f "$STEP_OUTPUT"' EXIT
 exec 9>/run/deploy/apply.lock
 if ! flock -w 300 9; then
     echo '| another step has been running on this node for five minutes'
@@ -21,12 +27,14 @@ act() {
         umask 022
         set -e
         "$@"
-    ) >"$RUN_DIR/output" 2>&1 9>&-
+    ) >"$STEP_OUTPUT" 2>&1 9>&-
     act_status=$?
     printf '%s %s %s: %s\n' "$(date -u +%FT%TZ)" "$PHASE" "$1 $(printf %s "${2:-}" | head -c 80 | tr '\n' ' ')" "$act_status" >>"$RUN_DIR/journal"
     if [ $act_status -ne 0 ]; then
         printf '! %s %s\n' "$act_number" "$act_status"
-        tail -n 25 "$RUN_DIR/output" | sed 's/^/| /'
+        tail -n 25 "$STEP_OUTPUT" | sed 's/^/| /'
+        # A shell's own words for it are "I/O error".
+        df -P / "$RUN_DIR" 2>/dev/null | awk 'NR > 1 && $4 == 0 && !seen[$6]++ { print "| No space left on device: " $6 }'
         # What did not go live is taken away again.
         if [ -f "$RUN_DIR/staged" ]; then
             while read -r staged; do rm -f -- "$staged"; done <"$RUN_DIR/staged"
