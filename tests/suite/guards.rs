@@ -117,7 +117,8 @@ pub fn changed_host_key(cluster: &mut Cluster) -> Result<String> {
 
 /// No package source answers and nothing is cached: apt's own words come back.
 pub fn broken_packages(cluster: &mut Cluster) -> Result<String> {
-    let node = cluster.names().next().context("there are no nodes")?;
+    // The one whose disk was full: the others have their packages by now.
+    let node = cluster.names().nth(1).context("there is one node only")?;
     cluster.on(
         node,
         "find /etc/apt/sources.list /etc/apt/sources.list.d -type f -delete 2>/dev/null; \
