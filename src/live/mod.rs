@@ -13,6 +13,8 @@ mod pgbouncer;
 mod secret_names;
 mod sizing;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members};
 pub use haproxy::{ProxyServer, proxy_servers};

@@ -308,11 +308,11 @@ fn grant_sql(database: &str, owner: &str, role: &str, schema: &str, writes: bool
 }
 
 /// A name as SQL reads it, whatever is in it.
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text as SQL reads it, whatever is in it.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,0 +1,297 @@
+//! Live state: what is seen, and what has to change; each with its twin where nothing has.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::Cluster;
+use crate::inventory;
+use crate::plan::{PHASES, build_phase};
+use crate::resource::{Arg, Effect, Payload, Verb};
+use crate::role::Library;
+use crate::secrets::{Secret, scram_verifier};
+
+const INVENTORY: &str = "
+name: test
+nodes:
+  m1: { kind: manager, address: 10.1.0.11 }
+  m2: { kind: manager, address: 10.1.0.12 }
+  m3: { kind: manager, address: 10.1.0.13 }
+  w1: { kind: worker, address: 10.1.0.21 }
+  w2: { kind: worker, address: 10.1.0.22 }
+  w3: { kind: worker, address: 10.1.0.23 }
+patroni: { failover: fast }
+";
+
+fn source_of(text: &str) -> Source {
+    let library = Library::built_in().unwrap();
+    let (inventory, _) = inventory::parse("test.yaml", text).unwrap();
+    let cluster = Cluster::new(inventory, &library);
+    let secrets = secret_names(&cluster, &library)
+        .into_iter()
+        .map(|name| (name.clone(), Secret::new(format!("{name}-{}", "x".repeat(32)))))
+        .collect();
+    Source::new(cluster, library, secrets, "authority".into()).unwrap()
+}
+
+fn source() -> Source {
+    source_of(INVENTORY)
+}
+
+fn bare(source: &Source, debian: u8) -> Observed {
+    let facts = Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into() };
+    let nodes = source.cluster.nodes.keys();
+    nodes.map(|node| (node.clone(), Observation { facts: facts.clone(), fields: BTreeMap::new() })).collect()
+}
+
+fn set(observed: &mut Observed, node: &str, id: Id, key: &str, value: &str) {
+    let fields = &mut observed.get_mut(&NodeName::from(node)).unwrap().fields;
+    fields.entry(id).or_default().insert(key.into(), value.into());
+}
+
+fn packed(value: &Value) -> String {
+    STANDARD.encode(value.to_string())
+}
+
+/// w1 leads; the key of the dynamic configuration holds `configuration`.
+fn running(source: &Source, debian: u8, configuration: &Value) -> Observed {
+    let mut observed = bare(source, debian);
+    let value = STANDARD.encode(configuration.to_string());
+    let reply = json!({ "kvs": [{ "mod_revision": 7, "value": value }] });
+    set(&mut observed, "m1", etcd_id(), "configuration", &packed(&reply));
+    let view = json!({ "members": [
+        { "name": "w1", "role": "leader", "state": "running", "timeline": 1 },
+        { "name": "w2", "role": "sync_standby", "state": "streaming", "timeline": 1, "lag": 0 },
+        { "name": "w3", "role": "replica", "state": "streaming", "timeline": 1, "lag": 0 },
+    ] });
+    for node in ["w1", "w2", "w3"] {
+        set(&mut observed, node, member_id(), "cluster", &packed(&view));
+        set(&mut observed, node, member_id(), "status", &packed(&json!({ "state": "running" })));
+        set(&mut observed, node, member_id(), "owner", &token(source));
+    }
+    observed
+}
+
+fn planned(phase: &str, source: &Source, observed: &Observed) -> Vec<(String, Change)> {
+    let (changes, _) = changes(phase, source, observed).unwrap();
+    changes.into_iter().map(|(node, change)| (node.to_string(), change)).collect()
+}
+
+/// The dynamic configuration that a plan writes.
+fn written(source: &Source, observed: &Observed) -> Option<Value> {
+    let change = planned("patroni", source, observed).into_iter().find(|(_, it)| it.id.kind == "patroni")?.1;
+    serde_json::from_str(&change.diff?.new).ok()
+}
+
+fn refused(phase: &str, source: &Source, observed: &Observed) -> String {
+    changes(phase, source, observed).unwrap_err().to_string()
+}
+
+#[test]
+fn patroni_4_takes_no_ttl_below_20_and_the_plan_says_so() {
+    let source = source();
+    let (_, notes) = changes("patroni", &source, &bare(&source, 13)).unwrap();
+    assert!(notes[0].contains("ttl is 20 s, not the 10 s asked for"), "{notes:?}");
+    assert_eq!(written(&source, &bare(&source, 13)).unwrap()["ttl"], 20);
+    let (_, notes) = changes("patroni", &source, &bare(&source, 12)).unwrap();
+    assert_eq!(notes, Vec::<String>::new());
+    assert_eq!(written(&source, &bare(&source, 12)).unwrap()["ttl"], 10);
+}
+
+#[test]
+fn the_dynamic_configuration_is_written_whole_once_and_keeps_what_others_own() {
+    let source = source();
+    let mut configuration = written(&source, &bare(&source, 13)).unwrap();
+    assert_eq!(written(&source, &running(&source, 13, &configuration)), None);
+    configuration["pause"] = json!(true);
+    assert_eq!(written(&source, &running(&source, 13, &configuration)), None);
+    configuration["postgresql"]["pg_hba"] = json!(["local all postgres trust"]);
+    let mended = written(&source, &running(&source, 13, &configuration)).unwrap();
+    assert_eq!(mended["pause"], true);
+    let lines: Vec<&str> =
+        mended["postgresql"]["pg_hba"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(lines.len() > 4 && !lines.contains(&"local all postgres trust"), "{lines:?}");
+}
+
+/// The waves of the patroni phase as (node, effect), without what is only missing because these nodes are bare.
+fn waves(source: &Source, observed: &Observed) -> Vec<Vec<(String, Effect)>> {
+    let phase = PHASES.iter().find(|phase| phase.name == "patroni").unwrap();
+    let plan = build_phase(source, phase, observed, time::OffsetDateTime::UNIX_EPOCH).unwrap().unwrap();
+    let of_interest = |change: &&Change| ["patroni", "postgresql"].contains(&change.id.kind.as_str());
+    let step = |step: &crate::plan::Step| {
+        let changes =
+            step.changes.iter().filter(of_interest).map(|change| (step.node.to_string(), change.effect));
+        changes.collect::<Vec<_>>()
+    };
+    plan.waves.iter().map(|wave| wave.steps.iter().flat_map(step).collect()).collect()
+}
+
+#[test]
+fn a_restart_takes_the_replicas_one_by_one_and_the_leader_last() {
+    let source = source();
+    let mut configuration = written(&source, &bare(&source, 13)).unwrap();
+    configuration["postgresql"]["parameters"]["max_connections"] = json!("100");
+    let waves = waves(&source, &running(&source, 13, &configuration));
+    let expected = [
+        ("m1", Effect::Reload),
+        ("w2", Effect::Restart),
+        ("w3", Effect::Restart),
+        ("w1", Effect::Switchover),
+    ];
+    let expected: Vec<_> = expected.map(|(node, effect)| vec![(node.to_owned(), effect)]).into();
+    assert_eq!(waves, expected);
+}
+
+#[test]
+fn what_standbys_may_not_have_smaller_restarts_the_leader_first() {
+    let source = source();
+    let mut configuration = written(&source, &bare(&source, 13)).unwrap();
+    configuration["postgresql"]["parameters"]["max_connections"] = json!("500");
+    let waves = waves(&source, &running(&source, 13, &configuration));
+    let expected =
+        [("m1", Effect::Reload), ("w1", Effect::Downtime), ("w2", Effect::Restart), ("w3", Effect::Restart)];
+    let expected: Vec<_> = expected.map(|(node, effect)| vec![(node.to_owned(), effect)]).into();
+    assert_eq!(waves, expected);
+}
+
+#[test]
+fn a_run_killed_before_its_restarts_is_finished_by_the_next() {
+    let source = source();
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    assert_eq!(planned("patroni", &source, &observed), []);
+    let pending = json!({ "state": "running", "pending_restart": true });
+    set(&mut observed, "w2", member_id(), "status", &packed(&pending));
+    let left = planned("patroni", &source, &observed);
+    assert_eq!(
+        left.iter().map(|(node, change)| (node.as_str(), change.effect)).collect::<Vec<_>>(),
+        [("w2", Effect::Restart)]
+    );
+}
+
+#[test]
+fn etcd_is_bootstrapped_once_and_foreign_data_refused() {
+    let source = source();
+    let mut observed = bare(&source, 13);
+    let all = planned("etcd", &source, &observed);
+    assert_eq!(all.iter().filter(|(_, change)| change.reason == "no cluster yet").count(), 3);
+    for node in ["m1", "m2", "m3"] {
+        set(&mut observed, node, etcd_id(), "data", "/var/lib/etcd/default");
+    }
+    assert!(refused("etcd", &source, &observed).contains("this cluster did not make"));
+    for node in ["m1", "m2", "m3"] {
+        set(&mut observed, node, etcd_id(), "owner", "other-0123456789ab");
+    }
+    assert!(refused("etcd", &source, &observed).contains("belongs to another cluster (other-0123456789ab"));
+    for node in ["m1", "m2", "m3"] {
+        set(&mut observed, node, etcd_id(), "owner", &token(&source));
+    }
+    assert_eq!(planned("etcd", &source, &observed), []);
+}
+
+#[test]
+fn etcd_takes_in_who_is_missing_and_lets_go_of_strangers() {
+    let source = source();
+    let mut observed = bare(&source, 13);
+    let member = |id: u64, name: &str, end: u8| json!({ "ID": id, "name": name, "peerURLs": [format!("https://10.1.0.{end}:2380")] });
+    for node in ["m1", "m2"] {
+        set(&mut observed, node, etcd_id(), "data", "/var/lib/etcd/default");
+        set(&mut observed, node, etcd_id(), "owner", &token(&source));
+    }
+    let listed = |members: Value| packed(&json!({ "members": members }));
+    set(
+        &mut observed,
+        "m1",
+        etcd_id(),
+        "members",
+        &listed(json!([member(1, "m1", 11), member(2, "m2", 12)])),
+    );
+    let joins = planned("etcd", &source, &observed);
+    assert_eq!(
+        joins.iter().map(|(node, change)| (node.as_str(), change.reason.as_str())).collect::<Vec<_>>(),
+        [("m3", "not a member yet")]
+    );
+    // A member that has started once and has no data now is replaced.
+    let members = json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "m3", 13)]);
+    set(&mut observed, "m1", etcd_id(), "members", &listed(members));
+    assert_eq!(planned("etcd", &source, &observed)[0].1.reason, "its data is gone");
+    // One that nobody stands for is removed, and not before everyone else is there.
+    set(&mut observed, "m3", etcd_id(), "data", "/var/lib/etcd/default");
+    set(&mut observed, "m3", etcd_id(), "owner", &token(&source));
+    let members =
+        json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "m3", 13), member(255, "old", 99)]);
+    set(&mut observed, "m1", etcd_id(), "members", &listed(members));
+    let removed = planned("etcd", &source, &observed);
+    assert_eq!((removed[0].1.verb, removed[0].1.id.name.as_str(), removed.len()), (Verb::Delete, "old", 1));
+}
+
+#[test]
+fn a_foreign_postgresql_is_refused() {
+    let source = source();
+    let mut observed = bare(&source, 13);
+    set(&mut observed, "w2", member_id(), "data", "/var/lib/postgresql/17/main");
+    let text = refused("patroni", &source, &observed);
+    assert!(
+        text.contains(
+            "w2: /var/lib/postgresql/17/main holds a PostgreSQL cluster that this one did not make"
+        ),
+        "{text}"
+    );
+}
+
+/// The SQL of a change.
+fn sql(change: &Change) -> String {
+    let args = change.calls.iter().flat_map(|(_, call)| &call.args);
+    let bytes = args.filter_map(|arg| match arg {
+        Arg::Payload(Payload::Bytes(bytes)) => Some(bytes.clone()),
+        _ => None,
+    });
+    bytes.map(|bytes| String::from_utf8(bytes).unwrap()).collect()
+}
+
+#[test]
+fn a_role_is_made_with_a_verifier_and_left_alone_when_it_is_right() {
+    let source = source();
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let role = |observed: &Observed| {
+        planned("databases", &source, observed)
+            .into_iter()
+            .find(|(_, change)| change.id == Id::new("role", "app"))
+    };
+    let (node, change) = role(&observed).unwrap();
+    let password = &source.secrets["postgresql/app"];
+    assert_eq!((node.as_str(), change.verb), ("w1", Verb::Create));
+    assert!(sql(&change).contains("SCRAM-SHA-256$4096:") && !sql(&change).contains(password.expose()));
+    let seen = |verifier: &str| {
+        let app = json!({ "login": true, "limit": -1, "password": verifier, "member_of": [] });
+        packed(&json!({ "roles": { "app": app }, "databases": {} }))
+    };
+    set(
+        &mut observed,
+        "w1",
+        objects::id(),
+        "main",
+        &seen(&scram_verifier(password, b"0123456789abcdef", 4096)),
+    );
+    assert_eq!(role(&observed), None);
+    let other = scram_verifier(&Secret::new("something else"), b"0123456789abcdef", 4096);
+    set(&mut observed, "w1", objects::id(), "main", &seen(&other));
+    assert_eq!(role(&observed).unwrap().1.reason, "its password is not the one in the store");
+}
+
+#[test]
+fn names_that_are_hostile_to_sql_stay_names() {
+    let text = INVENTORY.to_owned()
+        + "postgresql:\n  roles: { \"o_1\": {} }\n  databases: { d: { owner: o_1, schemas: [s] } }\n";
+    let source = source_of(&text);
+    let all = planned("databases", &source, &bare(&source, 13));
+    let made: String = all.iter().map(|(_, change)| sql(change)).collect();
+    assert!(made.contains("CREATE DATABASE \"d\" OWNER \"o_1\";"), "{made}");
+    assert!(made.contains("CREATE SCHEMA \"s\" AUTHORIZATION \"o_1\";"), "{made}");
+    assert_eq!(objects::identifier("a\"; drop"), "\"a\"\"; drop\"");
+    assert_eq!(objects::literal("it's"), "'it''s'");
+}
