@@ -1,5 +1,5 @@
-//! The core on Debian 12, three machines that are everything at once: the Patroni there is the one that can steal the
-//! lock back.
+//! The core on Debian 12, whose Patroni is the one that can steal the lock back. The machine that is killed leads
+//! PostgreSQL and nothing else: one that leads etcd too costs an election of etcd before its lock begins to run out.
 
 use crate::cluster::{Cluster, Shape};
 use crate::{Run, eight, failures};
@@ -17,9 +17,12 @@ pub fn lab() -> Cluster {
         subnet: "10.96.0",
         debian: 12,
         nodes: &[
-            ("n1", "[manager, worker, app]", 11),
-            ("n2", "[manager, worker, app]", 12),
-            ("n3", "[manager, worker, app]", 13),
+            ("m1", "[manager, app]", 11),
+            ("m2", "[manager, app]", 12),
+            ("m3", "[manager, app]", 13),
+            ("w1", "worker", 21),
+            ("w2", "worker", 22),
+            ("w3", "worker", 23),
         ],
         access: "admin: [10.96.0.0/24]\nclients: [10.96.0.0/24]".into(),
     })
