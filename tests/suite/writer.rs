@@ -20,6 +20,8 @@ use crate::cluster::Cluster;
 const PACE: Duration = Duration::from_millis(18);
 /// A statement or a log-in that takes longer is given up, as an application would.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Time for one address to answer, short enough to try the next one within [`PATIENCE`].
+const NEXT_ADDRESS: Duration = Duration::from_secs(1);
 
 /// A writer at work.
 pub struct Writer {
@@ -63,7 +65,7 @@ impl Access {
             config.host(cluster.address(node)).port(6432);
         }
         config.user("app").dbname("app").password(cluster.secret("postgresql/app")?);
-        config.connect_timeout(PATIENCE).ssl_mode(tokio_postgres::config::SslMode::Require);
+        config.connect_timeout(NEXT_ADDRESS).ssl_mode(tokio_postgres::config::SslMode::Require);
         Ok(Self { config, tls: tls(&cluster.authority()?)? })
     }
 
