@@ -100,6 +100,15 @@ pub fn ownership(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Re
     Ok(claims)
 }
 
+/// Whether any member has data of this cluster already.
+pub fn has_data(source: &Source, observed: &Observed) -> bool {
+    let ours = token(source);
+    source.cluster.with_role("patroni").any(|(node, _)| {
+        fields(observed, node, &id())
+            .is_some_and(|seen| seen.contains_key("data") && seen.get("owner") == Some(&ours))
+    })
+}
+
 /// Restarts of PostgreSQL: those that wait already, and those that a changed configuration brings.
 pub fn restarts(source: &Source, observed: &Observed, changed: Option<&Configuration>) -> Vec<Placed> {
     // A run that was killed in between leaves the restarts of its own change behind.

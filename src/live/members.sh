@@ -15,8 +15,12 @@ members_probe() {
     shift 2
     owned_probe patroni "$@"
     systemctl is-active --quiet patroni || return 0
-    printf 'status=%s\n' "$(members_rest "$members_client" "https://$members_at:8008/patroni" 2>/dev/null | base64 -w0)"
+    # Two processes, because Patroni closes the connection behind each answer.
+    members_rest "$members_client" "https://$members_at:8008/patroni" 2>/dev/null >"/run/deploy/member.$$" &
     printf 'cluster=%s\n' "$(members_rest "$members_client" "https://$members_at:8008/cluster" 2>/dev/null | base64 -w0)"
+    wait
+    printf 'status=%s\n' "$(base64 -w0 <"/run/deploy/member.$$")"
+    rm -f "/run/deploy/member.$$"
 }
 
 # members_field NAME : the value of a text field, one for each object on standard input.

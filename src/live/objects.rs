@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
-use super::{ClusterView, Observed, Placed, fields, json};
+use super::{ClusterView, Observed, Placed, fields, json, members};
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::model::{Database, DatabaseRole};
 use crate::render::{CHECK_DATABASE, CHECK_ROLE, Source};
@@ -162,7 +162,14 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
             inside.unwrap_or_default(),
         ));
     }
-    changes.into_iter().map(|change| (node.clone(), change)).collect()
+    let unseen = !said.contains_key("main") && members::has_data(source, observed);
+    let place = |mut change: Change| {
+        if unseen {
+            change.reason = "cannot be seen: no leader answers".into();
+        }
+        (node.clone(), change)
+    };
+    changes.into_iter().map(place).collect()
 }
 
 fn change(
@@ -192,7 +199,8 @@ fn role_change(
     match seen {
         None => {
             reasons.push("does not exist".to_owned());
-            let _ = writeln!(sql, "CREATE ROLE {};", identifier(name));
+            let create = format!("CREATE ROLE {}", identifier(name));
+            sql.push_str(&unless_there(&create, "pg_roles", "rolname", name));
         }
         Some(seen) => {
             if seen.login != role.login {
@@ -242,12 +250,9 @@ fn database_changes(
     let mut changes = Vec::new();
     let wanted_owner = database.owner.as_deref().unwrap_or("postgres");
     if owner.is_none() {
-        let sql = format!(
-            "CREATE DATABASE {} OWNER {};\nREVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC;\n",
-            identifier(name),
-            identifier(wanted_owner),
-            identifier(name)
-        );
+        let create = format!("CREATE DATABASE {} OWNER {}", identifier(name), identifier(wanted_owner));
+        let mut sql = unless_there(&create, "pg_database", "datname", name);
+        let _ = writeln!(sql, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC;", identifier(name));
         changes.push(change("database", name, Verb::Create, "does not exist", "postgres", &sql));
     } else if owner.is_some_and(|owner| owner != wanted_owner) {
         let sql = format!("ALTER DATABASE {} OWNER TO {};\n", identifier(name), identifier(wanted_owner));
@@ -256,8 +261,12 @@ fn database_changes(
     let (mut reasons, mut sql) = (Vec::new(), String::new());
     for schema in database.schemas.iter().filter(|schema| !inside.schemas.contains(*schema)) {
         reasons.push(format!("schema {schema}"));
-        let _ =
-            writeln!(sql, "CREATE SCHEMA {} AUTHORIZATION {};", identifier(schema), identifier(wanted_owner));
+        let _ = writeln!(
+            sql,
+            "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {};",
+            identifier(schema),
+            identifier(wanted_owner)
+        );
     }
     for extension in database.extensions.iter().filter(|extension| !inside.extensions.contains(*extension)) {
         reasons.push(format!("extension {extension}"));
@@ -273,7 +282,7 @@ fn database_changes(
         reasons.push("the table of the checks".to_owned());
         let _ = writeln!(
             sql,
-            "CREATE TABLE public.heartbeat (node text PRIMARY KEY, at timestamptz NOT NULL);\n\
+            "CREATE TABLE IF NOT EXISTS public.heartbeat (node text PRIMARY KEY, at timestamptz NOT NULL);\n\
              ALTER TABLE public.heartbeat OWNER TO {CHECK_ROLE};"
         );
     }
@@ -304,6 +313,16 @@ fn grant_sql(database: &str, owner: &str, role: &str, schema: &str, writes: bool
          GRANT {sequences} ON ALL SEQUENCES IN SCHEMA {schema} TO {role};\n\
          ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT {tables} ON TABLES TO {role};\n\
          ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT {sequences} ON SEQUENCES TO {role};\n"
+    )
+}
+
+/// A statement of psql that creates something unless the catalog has it: the run that follows a killed one, or one
+/// that could not look, finds its work done.
+fn unless_there(create: &str, catalog: &str, column: &str, name: &str) -> String {
+    format!(
+        "SELECT {} WHERE NOT EXISTS (SELECT FROM {catalog} WHERE {column} = {}) \\gexec\n",
+        literal(create),
+        literal(name)
     )
 }
 

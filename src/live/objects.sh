@@ -19,8 +19,17 @@ objects_probe() {
     done
 }
 
-# objects_apply DATABASE FILE
+# objects_apply DATABASE FILE : waits up to half a minute for a leader that has just been elected to take writes.
 objects_apply() {
+    objects_tries=0
+    until [ "$(objects_psql -d postgres -c 'SELECT pg_is_in_recovery()' 2>/dev/null)" = f ]; do
+        objects_tries=$((objects_tries + 1))
+        if [ $objects_tries -ge 60 ]; then
+            echo "PostgreSQL on $(uname -n) takes no writes: it does not run, or does not lead"
+            return 1
+        fi
+        sleep 0.5
+    done
     objects_psql -d "$1" <"$2"
 }
 

@@ -284,14 +284,27 @@ fn a_role_is_made_with_a_verifier_and_left_alone_when_it_is_right() {
 }
 
 #[test]
+fn what_no_leader_shows_is_not_called_missing() {
+    let source = source();
+    let mut observed = bare(&source, 13);
+    let reasons = |observed: &Observed| -> Vec<String> {
+        planned("databases", &source, observed).into_iter().map(|(_, change)| change.reason).collect()
+    };
+    assert!(reasons(&observed).iter().any(|reason| reason == "does not exist"));
+    set(&mut observed, "w2", member_id(), "data", "/var/lib/postgresql/17/main");
+    set(&mut observed, "w2", member_id(), "owner", &token(&source));
+    assert!(reasons(&observed).iter().all(|reason| reason == "cannot be seen: no leader answers"));
+}
+
+#[test]
 fn names_that_are_hostile_to_sql_stay_names() {
     let text = INVENTORY.to_owned()
         + "postgresql:\n  roles: { \"o_1\": {} }\n  databases: { d: { owner: o_1, schemas: [s] } }\n";
     let source = source_of(&text);
     let all = planned("databases", &source, &bare(&source, 13));
     let made: String = all.iter().map(|(_, change)| sql(change)).collect();
-    assert!(made.contains("CREATE DATABASE \"d\" OWNER \"o_1\";"), "{made}");
-    assert!(made.contains("CREATE SCHEMA \"s\" AUTHORIZATION \"o_1\";"), "{made}");
+    assert!(made.contains("SELECT 'CREATE DATABASE \"d\" OWNER \"o_1\"' WHERE NOT EXISTS"), "{made}");
+    assert!(made.contains("CREATE SCHEMA IF NOT EXISTS \"s\" AUTHORIZATION \"o_1\";"), "{made}");
     assert_eq!(objects::identifier("a\"; drop"), "\"a\"\"; drop\"");
     assert_eq!(objects::literal("it's"), "'it''s'");
 }
