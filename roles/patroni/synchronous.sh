@@ -10,14 +10,26 @@ if [ "$MEMBERS" -lt 2 ]; then
     exit 77
 fi
 tls=/etc/patroni/tls
-if ! cluster=$(curl --silent --show-error --fail --max-time 5 --cacert "$tls/ca.crt" \
-    --cert "$tls/client.crt" --key "$tls/client.key" "https://$ADDRESS:8008/cluster" 2>&1); then
+# rest URL ARGUMENT… : Patroni's REST interface.
+rest() {
+    curl --silent --show-error --fail --max-time 5 --cacert "$tls/ca.crt" \
+        --cert "$tls/client.crt" --key "$tls/client.key" "$@" 2>&1
+}
+if ! cluster=$(rest "https://$ADDRESS:8008/cluster"); then
     echo "Patroni does not answer: $cluster"
     exit 1
 fi
 if printf '%s\n' "$cluster" | grep -Eq '"role": *"(sync|quorum)_standby"'; then
     echo "a standby is synchronous"
     exit 0
+fi
+# Patroni appoints one in the leader's next round, up to loop_wait from now. A patch that changes nothing begins that
+# round at once; it is no use before there is a replica that runs.
+lines=$(printf '%s\n' "$cluster" | tr '{' '\n')
+leader=$(printf '%s\n' "$lines" | sed -n '/"role": *"leader"/s|.*"api_url": *"\([^"]*\)/patroni".*|\1|p')
+if [ -n "$leader" ] && printf '%s\n' "$lines" | grep -Eq '"role": *"replica", *"state": *"(running|streaming)"'; then
+    rest -X PATCH -H 'Content-Type: application/json' -d '{"no-such-setting": null}' "$leader/config" >/dev/null
+    sleep 1
 fi
 echo "no standby is synchronous yet"
 exit 1

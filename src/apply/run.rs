@@ -1,6 +1,6 @@
 //! Runs the phases of an approved plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::cluster::NodeName;
 use crate::live::Observed;
 use crate::observe::{self, Hosts, ObserveError};
 use crate::pki::Authority;
-use crate::plan::{self, CheckRun, Phase, PhasePlan, Plan, PlanError, Scope, Step};
+use crate::plan::{self, CheckRun, Phase, PhasePlan, Plan, PlanError, Scope, Step, Wave};
 use crate::render::{RenderError, Source};
 use crate::resource::Change;
 use crate::transport::Failure;
@@ -122,10 +122,20 @@ impl Apply {
                 });
             }
         }
-        for approved in plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster) {
+        let mut phases: VecDeque<&PhasePlan> =
+            plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster).collect();
+        let mut begun: BTreeSet<&str> = BTreeSet::new();
+        while let Some(approved) = phases.pop_front() {
             let needed = self.needed(approved);
             wait_for(&mut pipelines, &mut pending, |pending| needed.is_disjoint(pending)).await?;
-            self.cluster_phase(approved, &needed).await?;
+            let early: Vec<&PhasePlan> = phases
+                .iter()
+                .filter(|later| later.phase.early && later.only_starts())
+                .filter(|later| self.needed(later).is_disjoint(&pending))
+                .filter(|later| begun.insert(later.phase.name))
+                .copied()
+                .collect();
+            self.cluster_phase(approved, &needed, &early).await?;
         }
         wait_for(&mut pipelines, &mut pending, BTreeSet::is_empty).await
     }
@@ -149,10 +159,12 @@ impl Apply {
         Ok(())
     }
 
+    /// One phase for all its nodes. While it is checked, the services of `early` phases start.
     async fn cluster_phase(
         &self,
         approved: &PhasePlan,
         needed: &BTreeSet<NodeName>,
+        early: &[&PhasePlan],
     ) -> Result<(), ApplyError> {
         let begun = Instant::now();
         let title = approved.phase.title;
@@ -162,22 +174,35 @@ impl Apply {
         let own: Vec<CheckRun> =
             checks.into_iter().filter(|check| check.phase == approved.phase.name).collect();
         let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).cloned().collect();
-        let waves = current.map(|phase| phase.waves).unwrap_or_default();
-        let last = waves.len().saturating_sub(1);
-        for (number, wave) in waves.into_iter().enumerate() {
+        let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
+        while let Some(wave) = waves.next() {
             // What the cluster shares may come before there is anything that a gate could look at.
-            let shared = wave.shared();
-            let steps = wave.steps.into_iter().map(|step| self.step(approved.phase, step));
-            for done in futures_util::future::join_all(steps).await {
-                done?;
-            }
-            match (number == last, shared) {
-                (true, _) => self.check(&own).await?,
-                (false, false) => self.check(&gates).await?,
-                (false, true) => {}
+            let gated = waves.peek().is_some() && !wave.shared();
+            self.wave(approved.phase, wave).await?;
+            if gated {
+                self.check(&gates).await?;
             }
         }
+        let (checked, started) = tokio::join!(self.check(&own), self.start_early(early));
+        checked.and(started)?;
         self.say(Event::PhaseDone { title, took: begun.elapsed() });
+        Ok(())
+    }
+
+    /// The steps of one wave, all at once.
+    async fn wave(&self, phase: &'static Phase, wave: Wave) -> Result<(), ApplyError> {
+        let steps = wave.steps.into_iter().map(|step| self.step(phase, step));
+        futures_util::future::join_all(steps).await.into_iter().collect()
+    }
+
+    /// Makes the changes of phases that need not wait for their turn.
+    async fn start_early(&self, phases: &[&PhasePlan]) -> Result<(), ApplyError> {
+        for approved in phases {
+            let (current, _) = self.again(approved, &self.needed(approved)).await?;
+            for wave in current.into_iter().flat_map(|phase| phase.waves) {
+                self.wave(approved.phase, wave).await?;
+            }
+        }
         Ok(())
     }
 

@@ -90,6 +90,11 @@ impl Wave {
 }
 
 impl PhasePlan {
+    /// Nothing that runs is touched.
+    pub fn only_starts(&self) -> bool {
+        self.changes().all(|(_, change)| change.effect <= Effect::Start)
+    }
+
     /// Every change with its node.
     pub fn changes(&self) -> impl Iterator<Item = (&NodeName, &Change)> {
         let steps = self.waves.iter().flat_map(|wave| &wave.steps);

@@ -20,14 +20,21 @@ pub struct Phase {
     pub scope: Scope,
     /// The roles whose nodes it works on; the nodes of others need not be ready for it.
     pub roles: &'static [&'static str],
+    /// Its services may start for the first time while an earlier phase is still being checked: they wait for what they
+    /// lead to by themselves. Its own checks come in their place.
+    pub early: bool,
 }
 
 const fn node(name: &'static str, title: &'static str) -> Phase {
-    Phase { name, title, scope: Scope::Node, roles: &[] }
+    Phase { name, title, scope: Scope::Node, roles: &[], early: false }
 }
 
 const fn cluster(name: &'static str, title: &'static str, roles: &'static [&'static str]) -> Phase {
-    Phase { name, title, scope: Scope::Cluster, roles }
+    Phase { name, title, scope: Scope::Cluster, roles, early: false }
+}
+
+const fn early(phase: Phase) -> Phase {
+    Phase { early: true, ..phase }
 }
 
 /// All phases. `services` is for roles of the user's own.
@@ -37,7 +44,7 @@ pub static PHASES: [Phase; 8] = [
     cluster("etcd", "Form the etcd cluster", &["etcd"]),
     cluster("patroni", "Start PostgreSQL under Patroni", &["etcd", "patroni"]),
     cluster("databases", "Create roles and databases", &["patroni"]),
-    cluster("haproxy", "Lead clients to the leader", &["haproxy"]),
-    cluster("pgbouncer", "Pool the clients' connections", &["pgbouncer"]),
+    early(cluster("haproxy", "Lead clients to the leader", &["haproxy"])),
+    early(cluster("pgbouncer", "Pool the clients' connections", &["pgbouncer"])),
     cluster("services", "Start the services of your own roles", &[]),
 ];
