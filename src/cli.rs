@@ -11,6 +11,9 @@ pub struct Cli {
     /// Print JSON on standard output instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Record connections and remote executions: a line of JSON for each, with times and sizes, without contents.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Age identity file that opens the secret store.
     #[arg(long, global = true, value_name = "FILE")]
     pub identity: Option<PathBuf>,

@@ -19,7 +19,7 @@ use crate::{inventory, ui};
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let global = Global { json: cli.json, identity: cli.identity };
+    let global = Global { json: cli.json, identity: cli.identity, trace: cli.trace };
     match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Check(target) => check::run(&global, &target).await,
@@ -52,4 +52,5 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 struct Global {
     json: bool,
     identity: Option<std::path::PathBuf>,
+    trace: Option<std::path::PathBuf>,
 }

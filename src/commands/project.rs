@@ -16,7 +16,7 @@ use crate::pki::Authority;
 use crate::render::Source;
 use crate::role::Library;
 use crate::secrets::{Identity, Recipient, Secret, Store};
-use crate::transport::Fleet;
+use crate::transport::{Fleet, Trace};
 use crate::ui::Hint;
 
 /// File of the store, beside the inventory.
@@ -70,7 +70,11 @@ impl Project {
         let material = store.ca().context("the store has no certificate authority")?;
         let authority = Authority::from_material(material)?;
         let certificate = authority.certificate_pem().to_owned();
-        let fleet = Fleet::new(&cluster, &dir).context("cannot make a folder for SSH sockets in /tmp")?;
+        let trace = global.trace.as_deref().map(|path| {
+            Trace::create(path).with_context(|| format!("cannot write the trace {}", path.display()))
+        });
+        let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
+            .context("cannot make a folder for SSH sockets in /tmp")?;
         let source = Arc::new(Source::new(cluster, library, secrets, certificate)?);
         Ok(Self { source, store, authority, fleet })
     }

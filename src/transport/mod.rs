@@ -6,8 +6,10 @@ mod host;
 mod quote;
 mod recorder;
 mod ssh;
+mod trace;
 
 pub use host::{Exec, Failure, Host, Lines, Reply};
 pub use quote::quote;
 pub use recorder::Recorder;
 pub use ssh::{Fleet, Ssh};
+pub use trace::Trace;

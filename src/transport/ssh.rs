@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::{Exec, Failure, Host, Reply};
+use super::{Exec, Failure, Host, Reply, Trace};
 use crate::cluster::{Cluster, NodeName};
 
 /// Commands at once over one connection: servers refuse more than ten (`MaxSessions`), and a person may use one too.
@@ -29,6 +29,7 @@ pub struct Ssh {
     session: OnceCell<Arc<Session>>,
     permits: Semaphore,
     executions: AtomicUsize,
+    trace: Option<Arc<Trace>>,
 }
 
 /// All nodes of a cluster.
@@ -38,8 +39,10 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Prepares a connection to every node; none is opened yet. `dir` is the inventory's folder.
-    pub fn new(cluster: &Cluster, dir: &Path) -> std::io::Result<Self> {
+    /// Prepares a connection to every node; none is opened yet. `dir` is the inventory's folder; what is said to the
+    /// nodes is recorded in `trace`.
+    pub fn new(cluster: &Cluster, dir: &Path, trace: Option<Trace>) -> std::io::Result<Self> {
+        let trace = trace.map(Arc::new);
         // A socket path has about 100 bytes, so the folder is as short as it can be.
         let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;
         let ssh = &cluster.inventory.ssh;
@@ -70,6 +73,7 @@ impl Fleet {
                 session: OnceCell::new(),
                 permits: Semaphore::new(SESSIONS),
                 executions: AtomicUsize::new(0),
+                trace: trace.clone(),
             };
             hosts.insert(name.clone(), Arc::new(host));
         }
@@ -109,8 +113,14 @@ impl Ssh {
     }
 
     async fn connect(&self) -> Result<Arc<Session>, Failure> {
+        let from = Instant::now();
         match self.builder.connect_mux(&self.target).await {
-            Ok(session) => Ok(Arc::new(session)),
+            Ok(session) => {
+                if let Some(trace) = &self.trace {
+                    trace.connected(&self.name, from);
+                }
+                Ok(Arc::new(session))
+            }
             Err(error) => Err(self.refused(&error)),
         }
     }
@@ -134,6 +144,7 @@ impl Ssh {
 
     async fn run_on(&self, session: &Session, mut exec: Exec) -> Result<Reply, Failure> {
         self.executions.fetch_add(1, Ordering::Relaxed);
+        let (from, sent) = (Instant::now(), exec.stdin.len());
         let deadline = exec.timeout + GRACE;
         let lost = |reason: String| Failure::Lost { node: self.name.clone(), reason };
         let work = async {
@@ -192,6 +203,9 @@ impl Ssh {
         let reply = tokio::time::timeout(deadline, work)
             .await
             .map_err(|_| Failure::Timeout { node: self.name.clone(), seconds: deadline.as_secs() })??;
+        if let Some(trace) = &self.trace {
+            trace.executed(&self.name, from, sent, reply.stdout.len());
+        }
         if !self.root && reply.status == Some(1) && reply.stderr.starts_with("sudo:") {
             return Err(Failure::Sudo { node: self.name.clone(), reason: reply.stderr.trim().to_owned() });
         }
