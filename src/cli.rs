@@ -44,6 +44,9 @@ pub enum Command {
     Verify(Target),
     /// Show the cluster at a glance.
     Status(Target),
+    /// The cluster's certificates: what is served, renewing it, and a new authority.
+    #[command(subcommand)]
+    Certs(Certs),
     /// Write every file that the nodes would get into a folder; needs no network.
     Render(Render),
     /// Print the JSON schema of inventories.
@@ -88,6 +91,64 @@ pub struct Apply {
     /// Do not ask before changing anything.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// What to do with certificates.
+#[derive(Debug, Subcommand)]
+pub enum Certs {
+    /// Show every certificate as it is served and as it is stored; exits with 2 when one is due or wrong.
+    List {
+        #[command(flatten)]
+        target: Target,
+        /// Count those as due that end within so many days: `30` or `30d`.
+        #[arg(long, value_name = "DAYS", value_parser = days)]
+        within: Option<i64>,
+    },
+    /// Make certificates anew that are due, or those that are named.
+    Renew(Renew),
+    /// Put a new certificate authority in the place of the present one, in three steps; goes on where it stopped.
+    RotateCa(RotateCa),
+}
+
+/// Arguments of `certs renew`.
+#[derive(Debug, Args)]
+pub struct Renew {
+    #[command(flatten)]
+    pub target: Target,
+    /// Only on these nodes.
+    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    pub on: Vec<String>,
+    /// Only of these services.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub service: Vec<String>,
+    /// Renew those that are not due, too.
+    #[arg(long)]
+    pub force: bool,
+    /// Do not ask before changing anything.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Arguments of `certs rotate-ca`.
+#[derive(Debug, Args)]
+pub struct RotateCa {
+    #[command(flatten)]
+    pub target: Target,
+    /// Make one step, for a maintenance window.
+    #[arg(long)]
+    pub step: bool,
+    /// Show the plan of the next step and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before changing anything.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// A number of days, as `30` or `30d`.
+fn days(text: &str) -> Result<i64, String> {
+    let number = text.strip_suffix('d').unwrap_or(text);
+    number.parse().map_err(|_| "a number of days, as 30 or 30d".into())
 }
 
 /// Arguments of `render`.

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::task::JoinSet;
 
+use crate::certs;
 use crate::cluster::NodeName;
 use crate::live::{self, Observation, Observed};
 use crate::plan::Plan;
@@ -56,9 +57,19 @@ pub struct Answers {
 
 /// Asks every one of `hosts` about all its resources and live state.
 pub async fn observe(source: &Source, hosts: &Hosts) -> Result<Answers, RenderError> {
+    observe_also(source, hosts, |_| Vec::new()).await
+}
+
+/// The same, with more questions in the same execution.
+pub async fn observe_also(
+    source: &Source,
+    hosts: &Hosts,
+    more: impl Fn(&NodeName) -> Vec<(Id, Call)>,
+) -> Result<Answers, RenderError> {
     let mut tasks = JoinSet::new();
     for (node, host) in hosts {
-        let asked = questions(source, node)?;
+        let mut asked = questions(source, node)?;
+        asked.extend(more(node));
         let (node, host) = (node.clone(), Arc::clone(host));
         tasks.spawn(async move {
             let answer = ask(host.as_ref(), &asked).await;
@@ -132,6 +143,7 @@ fn script(calls: &[(Id, Call)]) -> String {
     let mut text = String::from(include_str!("observe.sh"));
     text.push_str(resource::SHELL);
     text.push_str(live::SHELL);
+    text.push_str(certs::SHELL);
     text.push_str("main() {\n");
     for (number, (_, call)) in calls.iter().enumerate() {
         let _ = write!(text, "echo '#{number}'; {}", call.function);

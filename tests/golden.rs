@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use deploy::cluster::{Cluster, NodeName};
 use deploy::live::secret_names;
+use deploy::pki::Trust;
 use deploy::render::{Facts, Source, resources};
 use deploy::role::Library;
 use deploy::secrets::Secret;
@@ -22,7 +23,8 @@ fn rendered(debian: u8, node: &str) -> BTreeMap<String, String> {
         .into_iter()
         .map(|name| (name.clone(), Secret::new(format!("(secret {name})"))))
         .collect();
-    let source = Source::new(cluster, library, secrets, "(the cluster's authority)\n".into()).unwrap();
+    let source =
+        Source::new(cluster, library, secrets, Trust::settled("(the cluster's authority)\n", "0")).unwrap();
     let facts = Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: node.into() };
     let all = resources(&source, &NodeName::from(node), Some(&facts)).unwrap();
     let files = all.values().flatten().filter_map(|resource| resource.content());

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use deploy::cluster::Cluster;
 use deploy::inventory;
 use deploy::live::{Observation, Observed, secret_names};
+use deploy::pki::Trust;
 use deploy::plan;
 use deploy::render::{Facts, Source};
 use deploy::role::Library;
@@ -45,7 +46,7 @@ fn a_plan_for_200_bare_nodes_takes_less_than_100_mib() {
         .into_iter()
         .map(|name| (name, Secret::new("x".repeat(36))))
         .collect();
-    let source = Source::new(cluster, library, secrets, "authority".into()).unwrap();
+    let source = Source::new(cluster, library, secrets, Trust::settled("authority", "0")).unwrap();
     let facts = Facts { debian: 13, ram_mib: 65536, cores: 16, clock: 0, hostname: "x".into() };
     let observed: Observed = source
         .cluster

@@ -222,8 +222,13 @@ impl Apply {
         if let Some((_, error)) = answers.failures.into_iter().next() {
             return Err(error.into());
         }
-        let current = plan::build_phase(&self.source, approved.phase, &answers.observed, (self.clock)())?;
-        if let Some(current) = &current {
+        let mut current = plan::build_phase(&self.source, approved.phase, &answers.observed, (self.clock)())?;
+        if let Some(current) = &mut current {
+            if approved.partial {
+                current.retain(|node, change| {
+                    approved.changes().any(|(on, known)| covers(on, known, node, change))
+                });
+            }
             for (node, change) in current.changes() {
                 if !approved.changes().any(|(on, known)| covers(on, known, node, change)) {
                     return Err(ApplyError::Moved {

@@ -12,15 +12,16 @@ use time::macros::format_description;
 use super::Global;
 use super::project::Project;
 use crate::apply::{Apply, ApplyError, Lock, LockError, Owner};
+use crate::plan::Plan;
 use crate::render::pools;
 use crate::ui::{Hint, Progress};
-use crate::verify::Outcome;
+use crate::verify::{Outcome, Verdict};
 use crate::{cli, ui};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut project = Project::open(global, &args.target.inventory)?;
-    let plan = super::plan::make(&project).await?;
+    let plan = super::plan::make(&mut project).await?;
     if plan.is_empty() {
         project.save()?;
         if global.json {
@@ -30,10 +31,30 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if !global.json {
-        ui::data(&ui::plan(&plan));
+    confirm(global, args.yes, &plan)?;
+    let done = carry_out(&mut project, plan).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let connections = connections(&project.source.cluster);
+    if global.json {
+        ui::json(&json!({
+            "run": done.run, "changed": done.changes, "seconds": seconds, "checks": done.verdicts,
+            "connections": connections, "executions": project.fleet.executions(),
+        }));
+    } else {
+        done.show(seconds);
+        for (name, url) in connections {
+            ui::data(&format!("  {name:<12} {url}\n"));
+        }
     }
-    if !args.yes {
+    Ok(done.exit_code())
+}
+
+/// Shows the plan, and asks unless the answer is given.
+pub fn confirm(global: &Global, yes: bool, plan: &Plan) -> Result<()> {
+    if !global.json {
+        ui::data(&ui::plan(plan));
+    }
+    if !yes {
         if !ui::interactive() {
             let hint = Hint("look at the plan above, then run it with --yes".into());
             return Err(anyhow!("nobody is here to confirm the plan; nothing was changed").context(hint));
@@ -42,16 +63,50 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
             return Err(anyhow!("not confirmed; nothing was changed"));
         }
     }
+    Ok(())
+}
+
+/// A run that came to its end.
+pub struct Done {
+    /// Its name.
+    pub run: String,
+    /// How many changes it made.
+    pub changes: usize,
+    /// Every check, after it.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Done {
+    /// Whether every check holds.
+    pub fn verified(&self) -> bool {
+        self.verdicts.iter().all(|verdict| verdict.outcome != Outcome::Fail)
+    }
+
+    /// Failure where a check does not hold.
+    pub fn exit_code(&self) -> ExitCode {
+        if self.verified() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Its summary on the screen.
+    pub fn show(&self, seconds: f64) {
+        ui::data(&super::verify::text(&self.verdicts, false));
+        ui::data(&format!("{} changes made in {seconds:.1} s (run {})\n", self.changes, self.run));
+    }
+}
+
+/// Carries out a confirmed plan under the cluster's lock, and runs every check.
+pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
     project.save()?;
     let run = run_id()?;
-    let lock = lock(&project, &run).await?;
+    let authority = project.authority()?;
+    let lock = lock(project, &run).await?;
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
     let drawing = tokio::spawn(Progress::new().draw(receiver));
     let changes = plan.changes().count();
     let apply = Apply {
         source: Arc::clone(&project.source),
         hosts: project.hosts(),
-        authority: project.authority,
+        authority,
         run: run.clone(),
         clock: time::OffsetDateTime::now_utc,
         events,
@@ -61,22 +116,7 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let _ = drawing.await;
     outcome.map_err(explain)?;
     let verdicts = super::verify::all(&project.source, &project.fleet.hosts()).await?;
-    let failed = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Fail).count();
-    let seconds = begun.elapsed().as_secs_f64();
-    let connections = connections(&project.source.cluster);
-    if global.json {
-        ui::json(&json!({
-            "run": run, "changed": changes, "seconds": seconds, "checks": verdicts,
-            "connections": connections, "executions": project.fleet.executions(),
-        }));
-    } else {
-        ui::data(&super::verify::text(&verdicts, false));
-        ui::data(&format!("{changes} changes made in {seconds:.1} s (run {run})\n"));
-        for (name, url) in connections {
-            ui::data(&format!("  {name:<12} {url}\n"));
-        }
-    }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Done { run, changes, verdicts })
 }
 
 /// Takes the lock in the name of whoever runs this.

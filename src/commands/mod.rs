@@ -1,6 +1,7 @@
 //! One file for each verb; it wires the stages together and holds no logic of its own.
 
 mod apply;
+mod certs;
 mod check;
 mod init;
 mod lab;
@@ -27,6 +28,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Apply(args) => apply::run(&global, &args).await,
         Command::Verify(target) => verify::run(&global, &target).await,
         Command::Status(target) => status::run(&global, &target).await,
+        Command::Certs(command) => certs::run(&global, &command).await,
         Command::Render(args) => render::run(&global, &args),
         Command::Schema => {
             ui::json(&inventory::schema());

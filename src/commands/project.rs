@@ -10,12 +10,12 @@ use super::Global;
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory;
 use crate::live::Observed;
-use crate::live::secret_names;
+use crate::live::{self, Reached, secret_names};
 use crate::observe::{self, Hosts};
-use crate::pki::Authority;
+use crate::pki::{Authority, Handover, Trust};
 use crate::render::Source;
 use crate::role::Library;
-use crate::secrets::{Identity, Recipient, Secret, Store};
+use crate::secrets::{CaMaterial, Identity, Recipient, Secret, Store};
 use crate::transport::{Fleet, Trace};
 use crate::ui::Hint;
 
@@ -28,8 +28,6 @@ pub struct Project {
     pub source: Arc<Source>,
     /// Everything secret; not saved yet where it has been completed.
     pub store: Store,
-    /// Issues certificates.
-    pub authority: Authority,
     /// The nodes.
     pub fleet: Fleet,
 }
@@ -39,6 +37,16 @@ pub fn cluster(path: &Path) -> Result<(Cluster, Library, PathBuf)> {
     let loaded = inventory::load(path)?;
     let library = Library::with_folder(&loaded.dir)?;
     Ok((Cluster::new(loaded.inventory, &library), library, loaded.dir))
+}
+
+/// Whom to trust before anything is known of the nodes: whoever may have issued what is there.
+fn resting(store: &Store) -> Result<Trust> {
+    let ca = store.ca().context("the store has no certificate authority")?;
+    let mark = store.mark().unwrap_or_default();
+    Ok(match store.next_ca() {
+        Some(next) => Trust::both(&ca.certificate, &next.certificate, &mark),
+        None => Trust::settled(&ca.certificate, &mark),
+    })
 }
 
 impl Project {
@@ -67,22 +75,49 @@ impl Project {
         let names = secret_names(&cluster, &library);
         let secrets: BTreeMap<String, Secret> =
             names.into_iter().map(|name| (name.clone(), store.ensure(&name, &mut rng).0)).collect();
-        let material = store.ca().context("the store has no certificate authority")?;
-        let authority = Authority::from_material(material)?;
-        let certificate = authority.certificate_pem().to_owned();
+        let trust = resting(&store)?;
         let trace = global.trace.as_deref().map(|path| {
             Trace::create(path).with_context(|| format!("cannot write the trace {}", path.display()))
         });
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
-        let source = Arc::new(Source::new(cluster, library, secrets, certificate)?);
-        Ok(Self { source, store, authority, fleet })
+        let source = Arc::new(Source::new(cluster, library, secrets, trust)?);
+        Ok(Self { source, store, fleet })
     }
 
     /// Writes the store, if anything was generated.
     pub fn save(&mut self) -> Result<()> {
         self.store.save().context("cannot save the secret store; nothing was changed on any node")?;
         Ok(())
+    }
+
+    /// Issues certificates: the next authority where every node that will see one of its certificates trusts it.
+    pub fn authority(&self) -> Result<Authority> {
+        let issues = |ca: &&CaMaterial| self.source.trust.issuers == [ca.certificate.clone()];
+        let next = self.store.next_ca().filter(issues);
+        let material = next.or(self.store.ca()).context("the store has no certificate authority")?;
+        Ok(Authority::from_material(material)?)
+    }
+
+    /// Where the nodes are on the way to the next authority, if there is one.
+    pub fn handover(&self, observed: &Observed) -> Option<Reached> {
+        let (old, new) = (self.store.ca()?, self.store.next_ca()?);
+        Some(live::reached(&self.source, observed, &old.certificate, &new.certificate))
+    }
+
+    /// From now on, plans want what this step of a hand-over wants.
+    pub fn take_step(&mut self, step: Handover) -> Result<()> {
+        if let (Some(old), Some(new)) = (self.store.ca(), self.store.next_ca()) {
+            let mark = self.source.trust.mark.clone();
+            let trust = Trust::of(step, &old.certificate, &new.certificate, &mark);
+            self.source_mut()?.trust = trust;
+        }
+        Ok(())
+    }
+
+    /// What is wanted, to be changed before anything is planned.
+    pub fn source_mut(&mut self) -> Result<&mut Source> {
+        Arc::get_mut(&mut self.source).context("a run is under way")
     }
 
     /// All hosts.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::Global;
 use crate::cli;
 use crate::live::secret_names;
+use crate::pki::Trust;
 use crate::render::{Facts, Source, resources};
 use crate::secrets::Secret;
 use crate::ui;
@@ -25,8 +26,8 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
         .into_iter()
         .map(|name| (name.clone(), Secret::new(format!("(secret {name})"))))
         .collect();
-    let authority = "(the certificate of the cluster's authority)\n".to_owned();
-    let source = Source::new(cluster, library, secrets, authority)?;
+    let trust = Trust::settled("(the certificate of the cluster's authority)\n", "");
+    let source = Source::new(cluster, library, secrets, trust)?;
     let mut written = Vec::new();
     for node in source.cluster.nodes.keys() {
         let facts = Facts {

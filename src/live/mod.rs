@@ -4,6 +4,7 @@
 //! PostgreSQL; HAProxy's servers and PgBouncer's pools are only looked at. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
 //! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
+mod authorities;
 mod dynamic;
 mod etcd;
 mod haproxy;
@@ -16,6 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members};
 pub use haproxy::{ProxyServer, proxy_servers};
 pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
@@ -27,7 +29,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::NodeName;
 use crate::render::{Facts, RenderError, Source};
-use crate::resource::{Call, Change, Fields, Id, Refusal, sha256};
+use crate::resource::{Call, Change, Fields, Id, Refusal};
 
 /// What one node said: its facts, and the fields of every resource and live state that it was asked about.
 #[derive(Debug, Clone)]
@@ -118,7 +120,7 @@ pub fn foreign_data(source: &Source, node: &NodeName, seen: &Observation) -> Vec
 
 /// What marks the data directories of this cluster: nothing else may be taken over.
 pub fn token(source: &Source) -> String {
-    format!("{}-{}", source.cluster.name(), &sha256(source.authority.as_bytes())[..12])
+    format!("{}-{}", source.cluster.name(), source.trust.mark)
 }
 
 /// The fields that `node` gave for `id`.

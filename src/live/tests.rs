@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::Cluster;
 use crate::inventory;
+use crate::pki::Trust;
 use crate::plan::{PHASES, build_phase};
 use crate::resource::{Arg, Effect, Payload, Verb};
 use crate::role::Library;
@@ -34,7 +35,7 @@ fn source_of(text: &str) -> Source {
         .into_iter()
         .map(|name| (name.clone(), Secret::new(format!("{name}-{}", "x".repeat(32)))))
         .collect();
-    Source::new(cluster, library, secrets, "authority".into()).unwrap()
+    Source::new(cluster, library, secrets, Trust::settled("authority", "0123456789ab")).unwrap()
 }
 
 fn source() -> Source {

@@ -11,6 +11,7 @@ mod flaw;
 mod inspect;
 mod leaf;
 mod san;
+mod trust;
 mod usage;
 
 pub use authority::Authority;
@@ -20,6 +21,7 @@ pub use flaw::Flaw;
 pub use inspect::inspect;
 pub use leaf::{Leaf, LeafRequest};
 pub use san::San;
+pub use trust::{Handover, Trust, bundle};
 pub use usage::Usage;
 
 #[cfg(test)]

@@ -66,13 +66,15 @@ pub fn checks(source: &Source, observed: &Observed) -> Result<Vec<CheckRun>, Ren
                     within: check.within,
                 });
             }
-            for certificate in &manifest.certificates {
-                let Some(port) = certificate.port else { continue };
+            let served =
+                manifest.certificates.iter().flat_map(|one| one.served.iter().map(move |at| (one, at)));
+            for (certificate, at) in served {
+                let port = at.port;
                 let ending = if certificate.layout == crate::role::Layout::Pem { "pem" } else { "crt" };
                 let vars = BTreeMap::from([
                     ("ADDRESS".to_owned(), crate::cluster::bracketed(node.address)),
                     ("PORT".to_owned(), port.to_string()),
-                    ("STARTTLS".to_owned(), certificate.starttls.clone().unwrap_or_default()),
+                    ("STARTTLS".to_owned(), at.starttls.clone().unwrap_or_default()),
                     ("CERTIFICATE".to_owned(), format!("{}.{ending}", certificate.path)),
                     ("AUTHORITY".to_owned(), crate::render::authority_path(&certificate.path)),
                 ]);

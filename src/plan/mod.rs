@@ -15,7 +15,8 @@ pub use phases::{PHASES, Phase, Scope};
 use std::collections::BTreeMap;
 
 use crate::cluster::NodeName;
-use crate::resource::{Change, Effect};
+use crate::resource::{Change, Effect, Id};
+use crate::role::Library;
 
 /// Everything that a run will do.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +34,8 @@ pub struct PhasePlan {
     pub phase: &'static Phase,
     /// One after the other; a gate stands behind each.
     pub waves: Vec<Wave>,
+    /// Only a part of what the phase found to do is wanted: the rest is left alone.
+    pub partial: bool,
 }
 
 /// Steps that run at the same time on different nodes.
@@ -55,6 +58,24 @@ impl Plan {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
         self.phases.is_empty()
+    }
+
+    /// Leaves only certificates that are `meant`, by node and role, and the units that take them.
+    pub fn keep_certificates(&mut self, meant: impl Fn(&NodeName, &str) -> bool, library: &Library) {
+        let of_meant = |node: &NodeName, id: &Id| {
+            library.roles.values().filter(|manifest| meant(node, &manifest.role)).any(|manifest| {
+                match id.kind.as_str() {
+                    "certificate" => manifest.certificates.iter().any(|one| one.path == id.name),
+                    "unit" => manifest.units.iter().any(|unit| unit.name == id.name),
+                    _ => false,
+                }
+            })
+        };
+        for phase in &mut self.phases {
+            phase.partial = true;
+            phase.retain(|node, change| of_meant(node, &change.id));
+        }
+        self.phases.retain(|phase| phase.changes().any(|(_, change)| change.id.kind == "certificate"));
     }
 
     /// Every change with its node.
@@ -90,6 +111,17 @@ impl Wave {
 }
 
 impl PhasePlan {
+    /// Drops changes, and the steps and waves that have none left.
+    pub fn retain(&mut self, keep: impl Fn(&NodeName, &Change) -> bool) {
+        for wave in &mut self.waves {
+            for step in &mut wave.steps {
+                step.changes.retain(|change| keep(&step.node, change));
+            }
+            wave.steps.retain(|step| !step.changes.is_empty());
+        }
+        self.waves.retain(|wave| !wave.steps.is_empty());
+    }
+
     /// Nothing that runs is touched.
     pub fn only_starts(&self) -> bool {
         self.changes().all(|(_, change)| change.effect <= Effect::Start)

@@ -55,7 +55,7 @@ pub fn arrange(
     if let Some(step) = last {
         waves.extend(leader_wave(source, step));
     }
-    (!waves.is_empty()).then_some(PhasePlan { phase, waves })
+    (!waves.is_empty()).then_some(PhasePlan { phase, waves, partial: false })
 }
 
 /// The leader's step, behind a move of the leadership where it does not hold one itself.

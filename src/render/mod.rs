@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{Cluster, Node, NodeName};
 use crate::inventory::model::Scalar;
-use crate::pki::{self, LeafRequest, San};
+use crate::pki::{self, LeafRequest, San, Trust};
 use crate::resource::{
     Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, Sysctl, Unit,
 };
@@ -34,8 +34,10 @@ pub struct Source {
     pub library: Library,
     /// Secrets by name.
     pub secrets: BTreeMap<String, Secret>,
-    /// Certificate of the cluster's authority, PEM.
-    pub authority: String,
+    /// The cluster's authorities.
+    pub trust: Trust,
+    /// Certificates that are made anew though nothing is wrong with them.
+    pub renewal: Option<Renewal>,
     templates: Templates,
 }
 
@@ -45,10 +47,27 @@ impl Source {
         cluster: Cluster,
         library: Library,
         secrets: BTreeMap<String, Secret>,
-        authority: String,
+        trust: Trust,
     ) -> Result<Self, RenderError> {
         let templates = Templates::new(&library, &secrets)?;
-        Ok(Self { cluster, library, secrets, authority, templates })
+        Ok(Self { cluster, library, secrets, trust, renewal: None, templates })
+    }
+}
+
+/// Which certificates are made anew because somebody asks for it. Nothing named is everything.
+#[derive(Debug, Clone, Default)]
+pub struct Renewal {
+    /// Nodes.
+    pub nodes: BTreeSet<NodeName>,
+    /// Roles.
+    pub roles: BTreeSet<String>,
+}
+
+impl Renewal {
+    /// Whether the certificates of `role` on `node` are meant.
+    pub fn covers(&self, node: &NodeName, role: &str) -> bool {
+        (self.nodes.is_empty() || self.nodes.contains(node))
+            && (self.roles.is_empty() || self.roles.contains(role))
     }
 }
 
@@ -64,7 +83,7 @@ const SYSCTL_FILE: &str = "/etc/sysctl.d/60-deploy.conf";
 pub fn resources(source: &Source, name: &NodeName, facts: Option<&Facts>) -> Result<Resources, RenderError> {
     let Some(node) = source.cluster.nodes.get(name) else { return Ok(Resources::new()) };
     let renderer = facts.map(|facts| Renderer::new(source, name, node, facts));
-    let builder = Builder { source, node, renderer, debian: facts.map(|facts| facts.debian) };
+    let builder = Builder { source, name, node, renderer, debian: facts.map(|facts| facts.debian) };
     let mut all = Resources::new();
     all.insert(PACKAGES.into(), builder.packages());
     let roles = source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role));
@@ -92,6 +111,7 @@ pub fn resources(source: &Source, name: &NodeName, facts: Option<&Facts>) -> Res
 
 struct Builder<'a> {
     source: &'a Source,
+    name: &'a NodeName,
     node: &'a Node,
     renderer: Option<Renderer<'a>>,
     debian: Option<u8>,
@@ -168,8 +188,8 @@ impl Builder<'_> {
             path: authority_path(&certificate.path),
             owner: format!("{}:{}", certificate.owner, certificate.group),
             mode: "0644".into(),
-            content: self.source.authority.clone(),
-            masked: self.source.authority.clone(),
+            content: self.source.trust.bundle.clone(),
+            masked: self.source.trust.bundle.clone(),
             validate: None,
             live: Live::AtOnce,
         }
@@ -196,6 +216,7 @@ impl Builder<'_> {
             }
         }
         let days = self.source.cluster.inventory.trust.certificate_days;
+        let renewal = self.source.renewal.as_ref();
         Ok(Certificate {
             path: certificate.path.clone(),
             one_file: certificate.layout == Layout::Pem,
@@ -207,8 +228,10 @@ impl Builder<'_> {
                 usages: certificate.usages.iter().copied().collect(),
                 days,
             },
-            authority: self.source.authority.clone(),
+            issuers: self.source.trust.issuers.clone(),
             window_days: days / 3,
+            follows: certificate.renewed_with_authority.then(|| authority_path(&certificate.path)),
+            asked_for: renewal.is_some_and(|renewal| renewal.covers(self.name, &manifest.role)),
         })
     }
 
@@ -274,7 +297,7 @@ fn unit_of(manifest: &Manifest, unit: &crate::role::Unit) -> Unit {
         paths.extend(
             endings.iter().map(|ending| (format!("{}.{ending}", certificate.path), certificate.takes)),
         );
-        paths.push((authority_path(&certificate.path), certificate.takes));
+        paths.push((authority_path(&certificate.path), certificate.authority.unwrap_or(certificate.takes)));
     }
     for (path, takes) in &paths {
         let known = files.entry(path).or_default();

@@ -20,10 +20,14 @@ pub struct Certificate {
     pub mode: String,
     /// What it must say.
     pub request: LeafRequest,
-    /// Certificate of the authority that must have issued it, PEM.
-    pub authority: String,
+    /// The authorities that may have issued it, PEM each.
+    pub issuers: Vec<String>,
     /// Days before its end at which it is renewed.
     pub window_days: u32,
+    /// A file of authorities that its service reads only together with a new certificate.
+    pub follows: Option<String>,
+    /// Somebody wants it new, whatever it is like.
+    pub asked_for: bool,
 }
 
 impl Certificate {
@@ -34,6 +38,19 @@ impl Certificate {
         } else {
             vec![format!("{}.crt", self.path), format!("{}.key", self.path)]
         }
+    }
+
+    /// Why a certificate without a flaw is made anew.
+    fn other_reason(&self, seen: &Fields, context: &Context<'_>) -> Option<&'static str> {
+        if self.asked_for {
+            return Some("a new one is asked for");
+        }
+        let file = Id::new("file", self.follows.as_deref()?);
+        if context.changing.contains(&file) {
+            return Some("its service takes other authorities with a new one only");
+        }
+        (seen.get("authority").map(String::as_str) == Some("newer"))
+            .then_some("is older than the authorities beside it")
     }
 
     fn layout(&self) -> String {
@@ -53,22 +70,27 @@ impl Resource for Certificate {
     fn compare(&self, seen: &Fields, context: &Context<'_>) -> Result<Option<Change>, Refusal> {
         let pem = seen.get("certificate").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
         let pem = String::from_utf8_lossy(&pem);
+        let issuers: Vec<&str> = self.issuers.iter().map(String::as_str).collect();
         let flaws = pki::inspect(
             &pem,
             Some(seen.get("key").map_or("", String::as_str)),
             &self.request,
-            &[self.authority.as_str()],
+            &issuers,
             context.now,
             self.window_days,
         );
-        if flaws.is_empty() {
+        let reason = if flaws.is_empty() {
+            self.other_reason(seen, context).map(str::to_owned)
+        } else {
+            Some(flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        };
+        let Some(reason) = reason else {
             return Ok(difference(seen, &self.owner, &self.mode, None).map(|(verb, reason)| {
                 let args = [self.path.clone(), self.layout(), self.owner.clone(), self.mode.clone()];
                 Change::new(self.id(), verb, reason, Order::Stage, Call::new("certificate_own", args))
             }));
-        }
+        };
         let verb = if pem.is_empty() { Verb::Create } else { Verb::Update };
-        let reason = flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let args = [self.path.clone(), self.layout(), self.owner.clone(), self.mode.clone()];
         let call = Call::new("certificate_apply", args).with(Payload::Leaf(self.request.clone()));
         Ok(Some(Change::new(self.id(), verb, reason, Order::Stage, call)))

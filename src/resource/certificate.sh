@@ -1,6 +1,7 @@
 # certificates: probe and apply.
 
-# certificate_probe PATH LAYOUT : the certificate, the hash of the key's public half, the key file's owner and mode.
+# certificate_probe PATH LAYOUT : the certificate, the hash of the key's public half, the key file's owner and mode, and
+# whether the authorities beside it are newer.
 certificate_probe() {
     if [ "$2" = pem ]; then
         certificate_file=$1.pem
@@ -12,6 +13,7 @@ certificate_probe() {
     [ -f "$certificate_file" ] && printf 'certificate=%s\n' "$(
         sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' <"$certificate_file" | base64 -w0
     )"
+    if [ "${1%/*}/ca.crt" -nt "$certificate_file" ]; then echo authority=newer; fi
     if [ -f "$certificate_key" ]; then
         stat -c 'owner=%U:%G
 mode=%a' -- "$certificate_key"

@@ -197,13 +197,27 @@ pub struct Certificate {
     /// How `unit` takes a new one.
     #[serde(default)]
     pub takes: Takes,
+    /// How `unit` takes other authorities in `ca.crt`; by default as it takes a new certificate.
+    #[serde(default)]
+    pub authority: Option<Takes>,
+    /// The unit reads `ca.crt` again only with a new certificate, so one is made when the authorities change.
+    #[serde(default)]
+    pub renewed_with_authority: bool,
     /// The unit that reads it; by default the role's first.
     #[serde(default)]
     pub unit: Option<String>,
-    /// Port on which the certificate is served, where it is; its check makes a handshake there.
+    /// The ports on which it is served; each has a check that makes a handshake there.
     #[serde(default)]
-    pub port: Option<u16>,
-    /// Protocol to speak before the handshake on that port, as `openssl s_client -starttls` names it.
+    pub served: Vec<Served>,
+}
+
+/// A port that shows a certificate to whoever connects.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// Number.
+    pub port: u16,
+    /// Protocol to speak before the handshake, as `openssl s_client -starttls` names it.
     #[serde(default)]
     pub starttls: Option<String>,
 }

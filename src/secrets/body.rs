@@ -31,6 +31,8 @@ pub(super) struct Body {
     pub cluster: String,
     pub recipients: BTreeSet<Recipient>,
     pub ca: Option<CaMaterial>,
+    pub next_ca: Option<CaMaterial>,
+    pub mark: Option<String>,
     pub secrets: BTreeMap<String, Secret>,
 }
 
@@ -72,6 +74,8 @@ struct Written {
     #[serde(default)]
     recipients: Vec<String>,
     ca: Option<CaMaterial>,
+    next_ca: Option<CaMaterial>,
+    mark: Option<String>,
     #[serde(default)]
     secrets: BTreeMap<String, Secret>,
 }
@@ -88,7 +92,14 @@ impl Body {
             return Err(BodyError::Empty(name.clone()));
         }
         let recipients = written.recipients.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
-        Ok(Self { cluster: written.cluster, recipients, ca: written.ca, secrets: written.secrets })
+        Ok(Self {
+            cluster: written.cluster,
+            recipients,
+            ca: written.ca,
+            next_ca: written.next_ca,
+            mark: written.mark,
+            secrets: written.secrets,
+        })
     }
 
     pub fn write(&self) -> Zeroizing<String> {
@@ -103,8 +114,12 @@ impl Body {
         for recipient in &self.recipients {
             let _ = writeln!(out, "  - {recipient}");
         }
-        if let Some(ca) = &self.ca {
-            let _ = writeln!(out, "ca:\n  certificate: {}", block(&ca.certificate).as_str());
+        if let Some(mark) = &self.mark {
+            let _ = writeln!(out, "mark: {}", quoted(mark).as_str());
+        }
+        for (field, ca) in [("ca", &self.ca), ("next_ca", &self.next_ca)] {
+            let Some(ca) = ca else { continue };
+            let _ = writeln!(out, "{field}:\n  certificate: {}", block(&ca.certificate).as_str());
             let _ = writeln!(out, "  key: {}", block(ca.key.expose()).as_str());
         }
         out.push_str(if self.secrets.is_empty() { "secrets: {}\n" } else { "secrets:\n" });
@@ -172,6 +187,8 @@ mod tests {
             cluster: "lab".into(),
             recipients: [NewIdentity::generate().recipient().clone()].into(),
             ca: Some(CaMaterial { certificate: PEM.into(), key: Secret::new(PEM) }),
+            next_ca: Some(CaMaterial { certificate: PEM.into(), key: Secret::new("other") }),
+            mark: Some("0123456789ab".into()),
             secrets: [("postgres".to_owned(), Secret::new("x'y\"z\\ ${a} {{b}}"))].into(),
         }
     }
@@ -182,7 +199,14 @@ mod tests {
         let text = body.write();
         assert_eq!(Body::parse(&text).unwrap(), body);
         assert!(text.contains("  key: |\n    -----BEGIN PRIVATE KEY-----\n    MIGHAgEA\n"));
-        let bare = Body { recipients: BTreeSet::new(), ca: None, secrets: BTreeMap::new(), ..body };
+        let bare = Body {
+            recipients: BTreeSet::new(),
+            ca: None,
+            next_ca: None,
+            mark: None,
+            secrets: BTreeMap::new(),
+            ..body
+        };
         assert_eq!(Body::parse(&bare.write()).unwrap(), bare);
     }
 

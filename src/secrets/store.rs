@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rand::distr::{Alphanumeric, SampleString};
 use rand::{CryptoRng, Rng};
+use sha2::{Digest, Sha256};
 
 use super::body::{Body, CaMaterial};
 use super::error::StoreError;
@@ -40,6 +41,8 @@ impl Store {
             cluster: cluster.into(),
             recipients: seal.recipients(),
             ca: None,
+            next_ca: None,
+            mark: None,
             secrets: std::collections::BTreeMap::new(),
         };
         Ok(Self { file, seal, body, dirty: true })
@@ -135,12 +138,38 @@ impl Store {
         self.body.ca.as_ref()
     }
 
-    /// Keeps a CA, in the place of the one before.
+    /// Keeps the cluster's first CA, whose fingerprint marks the cluster's data from then on.
     pub fn set_ca(&mut self, ca: CaMaterial) {
         if self.body.ca.as_ref() != Some(&ca) {
+            self.body.mark.get_or_insert_with(|| mark_of(&ca));
             self.body.ca = Some(ca);
             self.dirty = true;
         }
+    }
+
+    /// The CA that is taking the place of the present one.
+    pub fn next_ca(&self) -> Option<&CaMaterial> {
+        self.body.next_ca.as_ref()
+    }
+
+    /// Keeps a CA that is to take the place of the present one.
+    pub fn set_next_ca(&mut self, ca: CaMaterial) {
+        self.body.next_ca = Some(ca);
+        self.dirty = true;
+    }
+
+    /// The next CA is the cluster's from now on; the one before is forgotten.
+    pub fn promote_next_ca(&mut self) {
+        if let Some(next) = self.body.next_ca.take() {
+            self.body.mark = self.mark();
+            self.body.ca = Some(next);
+            self.dirty = true;
+        }
+    }
+
+    /// What marks the cluster's data on the nodes: the same for as long as the cluster lives. `None` before its first CA.
+    pub fn mark(&self) -> Option<String> {
+        self.body.mark.clone().or_else(|| self.body.ca.as_ref().map(mark_of))
     }
 
     /// Whether there is something to save.
@@ -160,6 +189,10 @@ impl Store {
         self.dirty = false;
         Ok(true)
     }
+}
+
+fn mark_of(ca: &CaMaterial) -> String {
+    format!("{:x}", Sha256::digest(ca.certificate.as_bytes()))[..12].to_owned()
 }
 
 fn generate<R: Rng + CryptoRng + ?Sized>(rng: &mut R) -> Secret {

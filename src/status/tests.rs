@@ -13,6 +13,7 @@ use crate::inventory;
 use crate::live::secret_names;
 use crate::live::{Observation, etcd_id, member_id};
 use crate::observe::{Answers, ObserveError};
+use crate::pki::Trust;
 use crate::render::{Facts, Source};
 use crate::resource::{Fields, Id};
 use crate::role::Library;
@@ -39,7 +40,7 @@ pub fn source() -> Source {
         .into_iter()
         .map(|name| (name, Secret::new("x".repeat(32))))
         .collect();
-    Source::new(cluster, library, secrets, String::new()).unwrap()
+    Source::new(cluster, library, secrets, Trust::settled("", "0")).unwrap()
 }
 
 /// A node that answers, with nothing on it.

@@ -1,11 +1,13 @@
 //! The only door to the terminal. Standard output is data, standard error is talk.
 
+mod certs;
 mod checks;
 mod plan;
 mod progress;
 mod status;
 mod table;
 
+pub use certs::certs;
 pub use checks::checks;
 pub use plan::{plan, plan_json};
 pub use progress::Progress;

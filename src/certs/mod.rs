@@ -1,0 +1,255 @@
+//! Every certificate of a cluster, as it lies on its node and as its port serves it, and whom the nodes trust. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::cluster::{Node, NodeName, bracketed};
+use crate::live::{self, Observation, Observed};
+use crate::pki::{Certificate, bundle};
+use crate::render::{self, RenderError, Source};
+use crate::resource::{Call, Context, Fields, Id, sha256};
+use crate::role::Manifest;
+
+#[cfg(test)]
+mod tests;
+
+/// The shell functions that look at ports.
+pub const SHELL: &str = include_str!("served.sh");
+
+/// What is to be done about a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing.
+    Ok,
+    /// It ends within the days that were asked about.
+    Due,
+    /// It has to be made anew, or taken by its service.
+    Wrong,
+    /// It could not be looked at.
+    Unknown,
+}
+
+/// One certificate of one node.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// The node.
+    pub node: NodeName,
+    /// The role that it belongs to.
+    pub service: String,
+    /// Its name within the role.
+    pub name: String,
+    /// Its path without ending.
+    pub path: String,
+    /// Serial number in hexadecimal, of the file.
+    pub serial: Option<String>,
+    /// The ports that serve it, each with the serial number of the certificate that a handshake showed there.
+    pub served: BTreeMap<u16, Option<String>>,
+    /// Common name of the issuer.
+    pub issuer: Option<String>,
+    /// Names and addresses that it vouches for.
+    pub names: Vec<String>,
+    /// Whole days until it ends; negative once it has.
+    pub days_left: Option<i64>,
+    /// The day of its end, as `YYYY-MM-DD` in UTC.
+    pub expires: Option<String>,
+    /// What is to be done.
+    pub state: State,
+    /// Why, where something is.
+    pub problem: Option<String>,
+}
+
+/// One authority.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuthorityEntry {
+    /// Its common name.
+    pub subject: String,
+    /// SHA-256 of the certificate.
+    pub fingerprint: String,
+    /// `current`, `next` or `unknown`.
+    pub role: &'static str,
+    /// Whole days until it ends.
+    pub days_left: i64,
+    /// The day of its end, as `YYYY-MM-DD` in UTC.
+    pub expires: String,
+    /// Nodes that trust it with every service.
+    pub trusted_by: Vec<NodeName>,
+}
+
+/// All of them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// By node, service and name.
+    pub certificates: Vec<Entry>,
+    /// The current one first.
+    pub authorities: Vec<AuthorityEntry>,
+}
+
+/// What to ask of a node beside its resources: a handshake for each port that serves a certificate.
+pub fn probes(source: &Source, name: &NodeName) -> Vec<(Id, Call)> {
+    let Some(node) = source.cluster.nodes.get(name) else { return Vec::new() };
+    let certificates = manifests(source, node).flat_map(|manifest| &manifest.certificates);
+    let served = certificates.flat_map(|certificate| &certificate.served);
+    served
+        .map(|at| {
+            let starttls = at.starttls.clone().unwrap_or_default();
+            (id(at.port), Call::new("served_probe", [bracketed(node.address), at.port.to_string(), starttls]))
+        })
+        .collect()
+}
+
+fn id(port: u16) -> Id {
+    Id::new("served", port.to_string())
+}
+
+fn manifests<'a>(source: &'a Source, node: &'a Node) -> impl Iterator<Item = &'a Manifest> {
+    source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role))
+}
+
+impl Report {
+    /// From what the nodes said. `within`: days before its end at which a certificate counts as due, where that is more
+    /// than its own renewal window.
+    pub fn read(
+        source: &Source,
+        observed: &Observed,
+        authorities: &[(&'static str, &str)],
+        within: Option<i64>,
+        now: OffsetDateTime,
+    ) -> Result<Self, RenderError> {
+        let mut certificates = Vec::new();
+        for (name, node) in &source.cluster.nodes {
+            let seen = observed.get(name);
+            let flaws = match seen {
+                Some(seen) => flaws(source, name, seen, now)?,
+                None => BTreeMap::new(),
+            };
+            for manifest in manifests(source, node) {
+                for certificate in &manifest.certificates {
+                    let mut entry = Entry {
+                        node: name.clone(),
+                        service: manifest.role.clone(),
+                        name: certificate.name.clone(),
+                        path: certificate.path.clone(),
+                        serial: None,
+                        served: certificate.served.iter().map(|at| (at.port, None)).collect(),
+                        issuer: None,
+                        names: Vec::new(),
+                        days_left: None,
+                        expires: None,
+                        state: State::Unknown,
+                        problem: Some("the node does not answer".into()),
+                    };
+                    if let Some(seen) = seen {
+                        entry.look(seen, flaws.get(&certificate.path), within, now);
+                    }
+                    certificates.push(entry);
+                }
+            }
+        }
+        let authorities = authorities.iter().filter_map(|(role, pem)| {
+            let certificate = Certificate::parse(pem).ok()?;
+            Some(AuthorityEntry {
+                days_left: certificate.days_left(now),
+                expires: certificate.not_after.date().to_string(),
+                trusted_by: trusting(source, observed, pem, authorities),
+                subject: certificate.subject,
+                fingerprint: certificate.fingerprint,
+                role,
+            })
+        });
+        Ok(Self { certificates, authorities: authorities.collect() })
+    }
+
+    /// The most that is to be done about any certificate.
+    pub fn worst(&self) -> State {
+        self.certificates.iter().map(|entry| entry.state).max().unwrap_or(State::Ok)
+    }
+}
+
+impl Entry {
+    fn look(&mut self, seen: &Observation, flaw: Option<&String>, within: Option<i64>, now: OffsetDateTime) {
+        let read = |id: &Id, key: &str| {
+            seen.fields
+                .get(id)
+                .and_then(|fields| live::text(fields, key))
+                .and_then(|pem| Certificate::parse(&pem).ok())
+        };
+        let stored = read(&Id::new("certificate", &self.path), "certificate");
+        if let Some(stored) = &stored {
+            self.serial = Some(stored.serial.clone());
+            self.issuer = Some(stored.issuer.clone());
+            self.names = stored.names.iter().map(ToString::to_string).collect();
+            self.days_left = Some(stored.days_left(now));
+            self.expires = Some(stored.not_after.date().to_string());
+        }
+        let mut problems: Vec<String> = flaw.cloned().into_iter().collect();
+        for (port, serial) in &mut self.served {
+            let served = read(&id(*port), "served");
+            *serial = served.as_ref().map(|served| served.serial.clone());
+            match (&stored, served) {
+                (Some(_), None) => problems.push(format!("port {port} serves none")),
+                (Some(stored), Some(served)) if served.fingerprint != stored.fingerprint => {
+                    problems.push(format!("port {port} serves another one, {}", short(&served.serial)));
+                }
+                _ => {}
+            }
+        }
+        let due = self.days_left.zip(within).filter(|(left, within)| left <= within);
+        (self.state, self.problem) = if !problems.is_empty() {
+            (State::Wrong, Some(problems.join("; ")))
+        } else if let Some((left, _)) = due {
+            (State::Due, Some(format!("ends in {left} days")))
+        } else {
+            (State::Ok, None)
+        };
+    }
+}
+
+/// The first digits of a serial number or fingerprint: enough to tell two apart.
+pub fn short(digits: &str) -> String {
+    digits.chars().take(16).collect()
+}
+
+/// What is wrong with the certificates of a node, by path: the same comparison as in a plan.
+fn flaws(
+    source: &Source,
+    node: &NodeName,
+    seen: &Observation,
+    now: OffsetDateTime,
+) -> Result<BTreeMap<String, String>, RenderError> {
+    let (changing, none) = (BTreeSet::new(), Fields::new());
+    let context = Context { changing: &changing, now };
+    let all = render::resources(source, node, Some(&seen.facts))?.into_values().flatten();
+    let certificates = all.filter(|resource| resource.id().kind == "certificate");
+    let found = certificates.filter_map(|resource| {
+        let id = resource.id();
+        let change = resource.compare(seen.fields.get(&id).unwrap_or(&none), &context).ok()??;
+        Some((id.name, change.reason))
+    });
+    Ok(found.collect())
+}
+
+/// The nodes whose every trust bundle holds `pem`.
+fn trusting(
+    source: &Source,
+    observed: &Observed,
+    pem: &str,
+    authorities: &[(&'static str, &str)],
+) -> Vec<NodeName> {
+    let mut holding: BTreeSet<String> = [sha256(pem.as_bytes())].into();
+    if let [(_, old), (_, new)] = authorities {
+        holding.insert(sha256(bundle(old, new).as_bytes()));
+    }
+    let trusts = |node: &NodeName, seen: &Observation| {
+        let paths = live::authority_paths(source, node);
+        let hashes = paths.iter().map(|path| seen.fields.get(&Id::new("file", path))?.get("sha256"));
+        hashes.flatten().count() == paths.len()
+            && paths.iter().all(|path| {
+                let hash = seen.fields.get(&Id::new("file", path)).and_then(|fields| fields.get("sha256"));
+                hash.is_some_and(|hash| holding.contains(hash))
+            })
+    };
+    observed.iter().filter(|(node, seen)| trusts(node, seen)).map(|(node, _)| node.clone()).collect()
+}

@@ -1,0 +1,175 @@
+//! `deploy certs`: what the cluster serves, renewing it, and putting a new authority in the place of the old one.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::json;
+
+use super::Global;
+use super::apply::{Done, carry_out, confirm};
+use super::project::Project;
+use crate::certs::{self, Report, State};
+use crate::cli::{Certs, Renew, RotateCa};
+use crate::pki::{Authority, Handover};
+use crate::plan::Plan;
+use crate::render::Renewal;
+use crate::ui::Hint;
+use crate::{observe, ui};
+
+/// Exit code where a certificate has to be renewed or mended.
+const DUE: u8 = 2;
+/// Years for which a new authority is valid.
+const YEARS: u32 = Authority::DEFAULT_YEARS;
+
+pub async fn run(global: &Global, command: &Certs) -> Result<ExitCode> {
+    match command {
+        Certs::List { target, within } => list(global, &target.inventory, *within).await,
+        Certs::Renew(args) => renew(global, args).await,
+        Certs::RotateCa(args) => rotate(global, args).await,
+    }
+}
+
+async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<ExitCode> {
+    let project = Project::open(global, inventory)?;
+    let source = &project.source;
+    let answers = observe::observe_also(source, &project.hosts(), |node| certs::probes(source, node)).await?;
+    let current = project.store.ca().map(|ca| ("current", ca.certificate.as_str()));
+    let next = project.store.next_ca().map(|ca| ("next", ca.certificate.as_str()));
+    let authorities: Vec<_> = current.into_iter().chain(next).collect();
+    let report =
+        Report::read(source, &answers.observed, &authorities, within, time::OffsetDateTime::now_utc())?;
+    if global.json {
+        ui::json(&report);
+    } else {
+        ui::data(&ui::certs(&report, &inventory.display().to_string()));
+    }
+    for error in answers.failures.values() {
+        ui::talk(&format!("error: {error}"));
+    }
+    Ok(match report.worst() {
+        State::Ok => ExitCode::SUCCESS,
+        State::Due | State::Wrong => ExitCode::from(DUE),
+        State::Unknown => ExitCode::FAILURE,
+    })
+}
+
+async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let mut project = Project::open(global, &args.target.inventory)?;
+    let renewal = selection(&project, args)?;
+    if args.force {
+        project.source_mut()?.renewal = Some(renewal.clone());
+    }
+    let mut plan = super::plan::make(&mut project).await?;
+    plan.keep_certificates(|node, role| renewal.covers(node, role), &project.source.library);
+    if plan.is_empty() {
+        nothing(global, "no certificate is due; --force renews those that are not");
+        return Ok(ExitCode::SUCCESS);
+    }
+    confirm(global, args.yes, &plan)?;
+    let done = carry_out(&mut project, plan).await?;
+    told(global, &done, begun);
+    Ok(done.exit_code())
+}
+
+/// The nodes and roles that were named, which must exist.
+fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
+    let mut renewal = Renewal::default();
+    for name in &args.on {
+        let known = project.source.cluster.nodes.keys().find(|node| node.as_str() == name);
+        let hint = || Hint(format!("`deploy status {}` lists the nodes", args.target.inventory.display()));
+        renewal
+            .nodes
+            .insert(known.cloned().ok_or_else(|| anyhow!("there is no node `{name}`").context(hint()))?);
+    }
+    for name in &args.service {
+        let roles = &project.source.library.roles;
+        let with: Vec<&str> = roles
+            .values()
+            .filter(|manifest| !manifest.certificates.is_empty())
+            .map(|manifest| manifest.role.as_str())
+            .collect();
+        if !with.contains(&name.as_str()) {
+            let hint = Hint(format!("services with certificates: {}", with.join(", ")));
+            return Err(anyhow!("no service `{name}` has certificates").context(hint));
+        }
+        renewal.roles.insert(name.clone());
+    }
+    Ok(renewal)
+}
+
+async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
+    let inventory = args.target.inventory.display();
+    loop {
+        let begun = Instant::now();
+        let mut project = Project::open(global, &args.target.inventory)?;
+        if project.store.next_ca().is_none() {
+            let new = Authority::create(
+                project.source.cluster.name(),
+                time::OffsetDateTime::now_utc(),
+                YEARS,
+                &mut rand::rng(),
+            )?;
+            project.store.set_next_ca(new.to_material());
+        }
+        let observed = project.observe().await?;
+        let reached = project.handover(&observed).context("the store has no certificate authority")?;
+        if reached.step == Handover::Done {
+            project.store.promote_next_ca();
+            project.save()?;
+            nothing(global, reached.step.title());
+            return Ok(ExitCode::SUCCESS);
+        }
+        project.take_step(reached.step)?;
+        let plan = super::plan::from(&project, &observed).await?;
+        if plan.is_empty() {
+            bail!(
+                "the nodes are in a state that no step leads out of; `deploy certs list {inventory}` shows it"
+            );
+        }
+        if !global.json {
+            ui::talk(&format!("{}\n", reached.step.title()));
+        }
+        if args.dry_run {
+            show(global, &plan);
+            return Ok(ExitCode::SUCCESS);
+        }
+        confirm(global, args.yes, &plan)?;
+        let done = carry_out(&mut project, plan).await?;
+        told(global, &done, begun);
+        if !done.verified() {
+            let hint =
+                format!("mend what does not hold; `deploy certs rotate-ca {inventory}` goes on from here");
+            return Err(anyhow!("the step is made, and not every check holds").context(Hint(hint)));
+        }
+        if args.step && reached.step != Handover::Drop {
+            nothing(global, &format!("`deploy certs rotate-ca {inventory}` makes the next step"));
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+fn show(global: &Global, plan: &Plan) {
+    if global.json { ui::json(&ui::plan_json(plan)) } else { ui::data(&ui::plan(plan)) }
+}
+
+fn told(global: &Global, done: &Done, begun: Instant) {
+    let seconds = begun.elapsed().as_secs_f64();
+    if global.json {
+        ui::json(
+            &json!({ "run": done.run, "changed": done.changes, "seconds": seconds, "checks": done.verdicts }),
+        );
+    } else {
+        done.show(seconds);
+    }
+}
+
+fn nothing(global: &Global, words: &str) {
+    if global.json {
+        ui::json(&json!({ "changed": 0, "says": words }));
+    } else {
+        ui::data(&format!("{words}\n"));
+    }
+}
