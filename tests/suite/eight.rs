@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, clients, failures, figures, guards};
+use crate::{Run, clients, failures, figures, guards, unnoticed};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -18,6 +18,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("reload", reload),
     ("restart", restart),
     ("drift", drift),
+    ("filter-switched-on", unnoticed::filter_switched_on),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),

@@ -20,7 +20,9 @@ mod eight;
 mod failures;
 mod figures;
 mod guards;
+mod held;
 mod outsider;
+mod unnoticed;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -53,15 +53,16 @@ pub struct Outcome {
 
 /// How to reach the database `app` as its owner.
 #[derive(Clone)]
-struct Access {
+pub struct Access {
     config: Config,
     tls: MakeRustlsConnect,
 }
 
 impl Access {
-    fn new(cluster: &Cluster) -> Result<Self> {
+    /// By the poolers of these nodes.
+    pub fn new(cluster: &Cluster, nodes: &[&str]) -> Result<Self> {
         let mut config = Config::new();
-        for node in cluster.of_kind("app") {
+        for node in nodes {
             config.host(cluster.address(node)).port(6432);
         }
         config.user("app").dbname("app").password(cluster.secret("postgresql/app")?);
@@ -70,7 +71,7 @@ impl Access {
     }
 
     /// A new connection; the address that answers first in the order of the nodes.
-    async fn connect(&self) -> Result<Client> {
+    pub async fn connect(&self) -> Result<Client> {
         let (client, connection) = self.config.connect(self.tls.clone()).await?;
         tokio::spawn(connection);
         Ok(client)
@@ -88,14 +89,14 @@ fn tls(authority: &Path) -> Result<MakeRustlsConnect> {
     Ok(MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 impl Writer {
     /// Makes the table where there is none, begins to write, and returns once a second of writing has gone well.
     pub fn start(cluster: &Cluster) -> Result<Self> {
-        let access = Access::new(cluster)?;
+        let access = Access::new(cluster, &cluster.of_kind("app"))?;
         runtime()?.block_on(async {
             let client = access.connect().await.context("the writer cannot connect")?;
             client

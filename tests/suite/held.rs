@@ -1,0 +1,131 @@
+//! Sessions that stay open through whatever happens, one on each app node: their connections may not break and none of
+//! their statements may fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::cluster::Cluster;
+use crate::writer::{Access, runtime};
+
+/// A statement that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a session does while it is held.
+#[derive(Clone, Copy)]
+enum Work {
+    /// A statement of its own, ten times a second: it may come to PostgreSQL by another way each time.
+    Writes,
+    /// One transaction with a statement once a second: the way to PostgreSQL may not break anywhere.
+    Transaction,
+    /// One transaction that says nothing until its end.
+    Silence,
+}
+
+/// Sessions that are at work.
+pub struct Held {
+    stop: Arc<AtomicBool>,
+    sessions: Vec<(String, JoinHandle<Result<usize>>)>,
+}
+
+impl Held {
+    /// On each app node a session that writes, one in a transaction, and one in a transaction that is silent.
+    pub fn all(cluster: &Cluster) -> Result<Self> {
+        Self::start(cluster, &[Work::Writes, Work::Transaction, Work::Silence])
+    }
+
+    fn start(cluster: &Cluster, works: &[Work]) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut sessions = Vec::new();
+        let (ready, began) = std::sync::mpsc::channel();
+        let access = Access::new(cluster, &cluster.of_kind("app"))?;
+        runtime()?.block_on(async {
+            ask(&access.connect().await?, "create table if not exists held (at timestamptz)").await
+        })?;
+        for node in cluster.of_kind("app") {
+            let access = Access::new(cluster, &[node])?;
+            for work in works.iter().copied() {
+                let (access, stop, ready) = (access.clone(), Arc::clone(&stop), ready.clone());
+                let thread = std::thread::spawn(move || {
+                    runtime()?.block_on(async {
+                        let client = access.connect().await.context("cannot connect")?;
+                        let backend = begin(&client, work).await?;
+                        let _ = ready.send(());
+                        drop(ready);
+                        hold(&client, work, &backend, &stop).await
+                    })
+                });
+                sessions.push((node.to_owned(), thread));
+            }
+        }
+        drop(ready);
+        let held = Self { stop, sessions };
+        // Ends early where one has failed: its sender is gone.
+        if began.iter().take(held.sessions.len()).count() < held.sessions.len() {
+            held.finish()?;
+            return Err(anyhow!("a session did not begin"));
+        }
+        Ok(held)
+    }
+
+    /// Ends the sessions; how many statements they made. An error when one of them failed or broke.
+    pub fn finish(self) -> Result<usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut statements = 0;
+        for (node, thread) in self.sessions {
+            let ended = thread.join().map_err(|_| anyhow!("a session panicked"))?;
+            statements += ended.with_context(|| format!("a session held through {node}"))?;
+        }
+        Ok(statements)
+    }
+}
+
+/// Begins the work; says which process of PostgreSQL serves it.
+async fn begin(client: &Client, work: Work) -> Result<String> {
+    if matches!(work, Work::Writes) {
+        return ask(client, "insert into held values (clock_timestamp())").await;
+    }
+    ask(client, "begin").await?;
+    ask(client, "select pg_backend_pid()").await
+}
+
+async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> Result<usize> {
+    let mut statements = 0;
+    let mut ask = async |sql: &str| {
+        statements += 1;
+        ask(client, sql).await.with_context(|| format!("statement {statements}, `{sql}`"))
+    };
+    while !stop.load(Ordering::Relaxed) {
+        match work {
+            Work::Writes => drop(ask("insert into held values (clock_timestamp())").await?),
+            Work::Transaction => {
+                let now = ask("select pg_backend_pid()").await?;
+                ensure!(now == backend, "process {now} serves the transaction of {backend}");
+            }
+            Work::Silence => {}
+        }
+        let pause = if matches!(work, Work::Transaction) { 1000 } else { 100 };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    if !matches!(work, Work::Writes) {
+        let now = ask("select pg_backend_pid()").await?;
+        ensure!(now == backend, "process {now} serves the transaction of {backend}");
+        ask("commit").await?;
+    }
+    Ok(statements)
+}
+
+/// The first value of the answer, where there is one.
+async fn ask(client: &Client, sql: &str) -> Result<String> {
+    let answer = tokio::time::timeout(PATIENCE, client.simple_query(sql)).await;
+    let rows = answer.map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))??;
+    let value = rows.iter().find_map(|row| match row {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(value.unwrap_or_default().to_owned())
+}
