@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::table::tables;
 use super::{Observed, fields, text};
 use crate::cluster::NodeName;
-use crate::resource::{Call, Id};
+use crate::resource::{Call, Change, Effect, Id};
 
 /// One server behind HAProxy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +31,12 @@ pub fn id() -> Id {
 
 pub fn probe() -> Call {
     Call::new("haproxy_probe", Vec::<String>::new())
+}
+
+/// A reload leaves the connections of before with a worker that no longer checks the servers behind them, and that ends
+/// them all after `hard-stop-after`.
+pub fn leaves_old_worker(change: &Change) -> bool {
+    change.id == Id::new("unit", "haproxy") && change.effect == Effect::Reload
 }
 
 /// The servers that `node`'s HAProxy knows, in its order; `None` where it does not answer.

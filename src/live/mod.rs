@@ -1,7 +1,8 @@
 //! Live state: what a daemon owns and keeps, reconciled through the daemon's own interface and never by its files.
 //!
 //! etcd's membership, Patroni's dynamic configuration and pending restarts, and the roles and databases of
-//! PostgreSQL; HAProxy's servers and PgBouncer's pools are only looked at. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
+//! PostgreSQL; HAProxy's servers and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
+//! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
 //! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
 mod authorities;
@@ -106,6 +107,16 @@ pub fn changes(
         }
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
         _ => Ok((Vec::new(), Vec::new())),
+    }
+}
+
+/// The changes of live state that follow from the `steps` of a phase.
+pub fn follows(source: &Source, observed: &Observed, steps: &BTreeMap<NodeName, Vec<Change>>) -> Vec<Placed> {
+    let changes = || steps.values().flatten();
+    if changes().any(haproxy::leaves_old_worker) {
+        pgbouncer::reconnects(source, observed)
+    } else {
+        Vec::new()
     }
 }
 

@@ -1,13 +1,15 @@
-//! PgBouncer's pools as its console shows them. Read only: its configuration is a file.
+//! PgBouncer's pools as its console shows them, and the command that makes it open its connections anew. Its
+//! configuration is a file.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use super::table::tables;
-use super::{Observed, fields, text};
+use super::{Observed, Placed, fields, text};
 use crate::cluster::NodeName;
-use crate::resource::{Call, Id};
+use crate::render::Source;
+use crate::resource::{Call, Change, Id, Order, Verb};
 
 /// Name of the console, which is no pool.
 const CONSOLE: &str = "pgbouncer";
@@ -53,6 +55,21 @@ pub fn probe() -> Call {
 /// What `node`'s PgBouncer says; `None` where it does not answer.
 pub fn console(observed: &Observed, node: &NodeName) -> Option<Console> {
     Some(parse(&text(fields(observed, node, &id())?, "console")?))
+}
+
+/// Moves every connection to HAProxy, where PgBouncer runs, as soon as no transaction uses it.
+pub fn reconnects(source: &Source, observed: &Observed) -> Vec<Placed> {
+    let nodes = source.cluster.with_role("pgbouncer").map(|(node, _)| node);
+    let running = nodes.filter(|node| console(observed, node).is_some());
+    running
+        .map(|node| {
+            let call = Call::new("pgbouncer_reconnect", Vec::<String>::new());
+            let id = Id::new("pgbouncer", "connections");
+            let mut change = Change::new(id, Verb::Run, "HAProxy reloads", Order::Activate, call);
+            change.last = true;
+            (node.clone(), change)
+        })
+        .collect()
 }
 
 fn parse(text: &str) -> Console {

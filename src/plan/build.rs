@@ -90,6 +90,9 @@ fn plan_phase(
             }
         }
     }
+    for (node, change) in live::follows(source, observed, &steps) {
+        steps.entry(node).or_default().push(change);
+    }
     Ok((waves::arrange(source, phase, observed, steps), notes))
 }
 

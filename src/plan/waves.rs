@@ -2,7 +2,8 @@
 //!
 //! What the cluster shares goes first, then what clients cannot notice, everywhere at once. Restarts follow, as many at
 //! a time as the role allows; the leader of PostgreSQL is last, after its leadership has moved. Only where PostgreSQL
-//! itself wants its leader restarted before its standbys does it go ahead of them, in its place.
+//! itself wants its leader restarted before its standbys does it go ahead of them, in its place. Behind all of them comes
+//! what follows from them.
 
 use std::collections::BTreeMap;
 
@@ -25,12 +26,17 @@ pub fn arrange(
     let mut gentle = Wave::default();
     let mut rolling: Vec<Step> = Vec::new();
     let mut ahead = Wave::default();
-    let mut last: Option<Step> = None;
+    let mut leading: Option<Step> = None;
+    let mut behind = Wave::default();
     for (node, changes) in steps {
         // What all members share is there before any of them starts with it, or restarts for it.
         let (common, own): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.cluster_wide);
         if !common.is_empty() {
             shared.steps.push(Step { node: node.clone(), changes: common });
+        }
+        let (last, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|change| change.last);
+        if !last.is_empty() {
+            behind.steps.push(Step { node: node.clone(), changes: last });
         }
         if own.is_empty() {
             continue;
@@ -40,7 +46,7 @@ pub fn arrange(
         let step = Step { node, changes: own };
         match (effect, leads) {
             (Effect::Downtime, _) => ahead.steps.push(step),
-            (Effect::Restart | Effect::Switchover, true) => last = Some(step),
+            (Effect::Restart | Effect::Switchover, true) => leading = Some(step),
             (Effect::Restart | Effect::Switchover, false) => rolling.push(step),
             _ => gentle.steps.push(step),
         }
@@ -52,8 +58,11 @@ pub fn arrange(
     while rolling.peek().is_some() {
         waves.push(Wave { steps: rolling.by_ref().take(at_a_time).collect() });
     }
-    if let Some(step) = last {
+    if let Some(step) = leading {
         waves.extend(leader_wave(source, step));
+    }
+    if !behind.steps.is_empty() {
+        waves.push(behind);
     }
     (!waves.is_empty()).then_some(PhasePlan { phase, waves, partial: false })
 }

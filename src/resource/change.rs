@@ -183,6 +183,8 @@ pub struct Change {
     pub calls: Vec<(Order, Call)>,
     /// It is made once for the whole cluster, on whichever node serves for it.
     pub cluster_wide: bool,
+    /// It is made when every other change of its phase is, on all nodes, and the gates hold.
+    pub last: bool,
     /// A new connection has to confirm it, by this call, or it takes itself back.
     pub confirm: Option<Call>,
 }
@@ -198,6 +200,7 @@ impl Change {
             diff: None,
             calls: vec![(order, call)],
             cluster_wide: false,
+            last: false,
             confirm: None,
         }
     }

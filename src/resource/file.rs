@@ -116,6 +116,7 @@ impl Resource for File {
             diff: Some(diff),
             calls,
             cluster_wide: false,
+            last: false,
             confirm: None,
         }))
     }

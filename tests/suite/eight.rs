@@ -19,6 +19,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("restart", restart),
     ("drift", drift),
     ("filter-switched-on", unnoticed::filter_switched_on),
+    ("haproxy-reloaded", unnoticed::haproxy_reloaded),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),
@@ -100,7 +101,7 @@ pub fn second_apply(cluster: &mut Cluster) -> Result<String> {
 }
 
 /// The effects that a plan announces.
-fn effects(plan: &Done) -> Result<Vec<String>> {
+pub fn effects(plan: &Done) -> Result<Vec<String>> {
     ensure!(
         plan.code == Some(2),
         "the plan should have something to change: {:?} {}{}",

@@ -33,6 +33,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// On each app node a session that writes.
+    pub fn writes(cluster: &Cluster) -> Result<Self> {
+        Self::start(cluster, &[Work::Writes])
+    }
+
     /// On each app node a session that writes, one in a transaction, and one in a transaction that is silent.
     pub fn all(cluster: &Cluster) -> Result<Self> {
         Self::start(cluster, &[Work::Writes, Work::Transaction, Work::Silence])
