@@ -27,6 +27,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("postmaster-killed", failures::postmaster_killed),
     ("manager-killed", failures::manager_killed),
     ("app-killed", failures::pooler_killed),
+    ("services-killed", failures::services_killed),
     ("etcd-stopped", failures::etcd_stopped),
     ("unreachable", guards::unreachable),
     ("changed-host-key", guards::changed_host_key),

@@ -2,7 +2,7 @@
 //! whole again by itself.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -146,6 +146,47 @@ pub fn pooler_killed(cluster: &mut Cluster) -> Result<String> {
         || cluster.lab("kill", &[first]),
         || cluster.lab("start", &[first]),
     )
+}
+
+/// A service that is killed comes back by itself; PgBouncer may open a file for each client that it is to take.
+pub fn services_killed(cluster: &mut Cluster) -> Result<String> {
+    let first = |kind: &str| cluster.of_kind(kind).first().copied().context("a kind without a node");
+    let (manager, app) = (first("manager")?, first("app")?);
+    let mut back = Vec::new();
+    let note = drill(
+        cluster,
+        &title(cluster, "PgBouncer, HAProxy, etcd killed in turn"),
+        Duration::from_secs(3),
+        SLACK,
+        Duration::ZERO,
+        || {
+            for (node, unit) in [(app, "pgbouncer"), (manager, "haproxy"), (manager, "etcd")] {
+                back.push(format!("{unit} {:.1} s", killed(cluster, node, unit)?.as_secs_f64()));
+            }
+            Ok(())
+        },
+        || Ok(()),
+    )?;
+    // The inventory of the suite wants 1000 clients.
+    let limit = "awk '/^Max open files/ { print $4 }' /proc/\"$(systemctl show -p MainPID --value pgbouncer)\"/limits";
+    let files: u64 = cluster.on(app, limit)?.parse()?;
+    ensure!(files >= 2000, "{app}: PgBouncer may open {files} files");
+    Ok(format!("{note}; back after: {}", back.join(", ")))
+}
+
+/// Kills the main process of a unit; how long until it runs again.
+fn killed(cluster: &Cluster, node: &str, unit: &str) -> Result<Duration> {
+    let pid = cluster.on(node, &format!("systemctl show -p MainPID --value {unit}"))?;
+    cluster.on(node, &format!("kill -KILL {pid}"))?;
+    let begun = Instant::now();
+    let again = format!(
+        "test \"$(systemctl show -p MainPID --value {unit})\" != {pid} && systemctl is-active --quiet {unit}"
+    );
+    while cluster.on(node, &again).is_err() {
+        ensure!(begun.elapsed() < Duration::from_secs(10), "{node}: {unit} was killed and stays so");
+        sleep(Duration::from_millis(100));
+    }
+    Ok(begun.elapsed())
 }
 
 /// Writes go on without etcd: failsafe mode.
