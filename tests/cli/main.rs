@@ -143,6 +143,23 @@ fn init_makes_only_what_is_not_there_and_the_store_is_its_identity_s() {
     printed(&["init", "shop"], here.path());
     assert_eq!(store, std::fs::read(shop.join("secrets.age")).unwrap(), "a second init changed the store");
 
+    // A store that a hand or an accident has changed is named, with the way back.
+    let changed = [
+        (store[..store.len() / 2].to_vec(), "is damaged"),
+        ([&store[..store.len() - 1], b"x"].concat(), "is damaged"),
+        (b"postgresql/app: a-password-of-my-own\n".to_vec(), "is not encrypted"),
+        (Vec::new(), "is damaged"),
+    ];
+    for (bytes, because) in changed {
+        std::fs::write(shop.join("secrets.age"), &bytes).unwrap();
+        let said = error(&["plan", "shop"], here.path());
+        let parts = ["secrets.age", because, "restore", "version control"];
+        assert!(parts.iter().all(|part| said.contains(part)), "{} bytes: {said}", bytes.len());
+        assert!(!said.contains("a-password-of-my-own"), "{said}");
+        assert_eq!(std::fs::read(shop.join("secrets.age")).unwrap(), bytes, "the store was changed");
+    }
+    std::fs::write(shop.join("secrets.age"), &store).unwrap();
+
     // The identity of another cluster does not open it.
     printed(&["init", "other"], here.path());
     let said = error(&["--identity", "other/deploy.identity", "plan", "shop"], here.path());
