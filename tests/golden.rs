@@ -1,5 +1,7 @@
 //! Golden renderings: what the shipped eight-node inventory puts on a node of each kind, on each release of Debian.
 //!
+//! Beside it, the same inventory with IPv6 addresses.
+//!
 //! `UPDATE=1 cargo test --test golden` writes them anew; the difference then tells what a change means for users.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
@@ -8,17 +10,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use deploy::cluster::{Cluster, NodeName};
+use deploy::inventory::Inventory;
 use deploy::live::secret_names;
 use deploy::pki::Trust;
 use deploy::render::{Facts, Source, resources};
 use deploy::role::Library;
 use deploy::secrets::Secret;
 
-fn rendered(debian: u8, node: &str) -> BTreeMap<String, String> {
+fn shipped() -> Inventory {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let loaded = deploy::inventory::load(&root.join("inventories/lab")).unwrap();
+    deploy::inventory::load(&root.join("inventories/lab")).unwrap().inventory
+}
+
+fn rendered(inventory: Inventory, debian: u8, node: &str) -> BTreeMap<String, String> {
     let library = Library::built_in().unwrap();
-    let cluster = Cluster::new(loaded.inventory, &library);
+    let cluster = Cluster::new(inventory, &library);
     let secrets = secret_names(&cluster, &library)
         .into_iter()
         .map(|name| (name.clone(), Secret::new(format!("(secret {name})"))))
@@ -37,7 +43,7 @@ fn a_node_of_each_kind_gets_what_it_got_before() {
     let update = std::env::var_os("UPDATE").is_some();
     for (debian, node) in [(12, "m1"), (12, "w1"), (12, "a1"), (13, "m1"), (13, "w1"), (13, "a1")] {
         let folder: PathBuf = golden.join(format!("debian-{debian}")).join(node);
-        let files = rendered(debian, node);
+        let files = rendered(shipped(), debian, node);
         if update {
             let _ = std::fs::remove_dir_all(&folder);
             std::fs::create_dir_all(&folder).unwrap();
@@ -56,4 +62,31 @@ fn a_node_of_each_kind_gets_what_it_got_before() {
             assert_eq!(*content, golden, "{} differs; UPDATE=1 accepts it", folder.join(name).display());
         }
     }
+}
+
+#[test]
+fn an_address_of_ipv6_is_in_brackets_wherever_a_port_follows_it() {
+    let mut inventory = shipped();
+    let addresses: Vec<String> = (inventory.nodes.values_mut().zip(0x11..))
+        .map(|(node, last)| {
+            node.address = format!("fd00:10::{last:x}").parse().unwrap();
+            node.address.to_string()
+        })
+        .collect();
+    for (debian, node) in [(12, "m1"), (12, "w1"), (12, "a1"), (13, "m1"), (13, "w1"), (13, "a1")] {
+        let files = rendered(inventory.clone(), debian, node);
+        for (name, content) in &files {
+            for address in &addresses {
+                assert!(!content.contains(&format!("{address}:")), "{name} of {node}:\n{content}");
+            }
+        }
+        let rules = &files["etc_deploy_firewall"];
+        let (four, six) = rules.split_once("COMMIT").unwrap();
+        assert!(!four.contains("fd00:") && six.contains("-s fd00:10::"), "{rules}");
+        let names = &files["etc_hosts"];
+        assert!(addresses.iter().all(|address| names.contains(&format!("\n{address} "))), "{names}");
+    }
+    let files = rendered(inventory, 13, "w1");
+    let own = "listen: \"[fd00:10::16],127.0.0.1:5432\"";
+    assert!(files["etc_patroni_config.yml"].contains(own), "{}", files["etc_patroni_config.yml"]);
 }
