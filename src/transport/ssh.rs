@@ -196,6 +196,11 @@ impl Ssh {
             let status = match child.wait().await {
                 Ok(status) => status.code(),
                 Err(openssh::Error::RemoteProcessTerminated) => None,
+                // The node's shell ended with 127.
+                Err(openssh::Error::Remote(_)) if !self.root => {
+                    let reason = "there is no sudo on it".to_owned();
+                    return Err(Failure::Sudo { node: self.name.clone(), reason });
+                }
                 Err(error) => return Err(lost(chain(&error))),
             };
             Ok(Reply { status, stdout, stderr })
@@ -206,11 +211,18 @@ impl Ssh {
         if let Some(trace) = &self.trace {
             trace.executed(&self.name, from, sent, reply.stdout.len());
         }
-        if !self.root && reply.status == Some(1) && reply.stderr.starts_with("sudo:") {
-            return Err(Failure::Sudo { node: self.name.clone(), reason: reply.stderr.trim().to_owned() });
+        match no_root(&reply).filter(|_| !self.root) {
+            Some(reason) => Err(Failure::Sudo { node: self.name.clone(), reason }),
+            None => Ok(reply),
         }
-        Ok(reply)
     }
+}
+
+/// What sudo said, where it did not run the command. It may also warn of a name that it cannot resolve and go on.
+fn no_root(reply: &Reply) -> Option<String> {
+    let failed = reply.status == Some(1) && reply.stdout.is_empty();
+    let refusal = |line: &&str| line.starts_with("sudo:") && !line.contains("unable to resolve host");
+    reply.stderr.lines().find(refusal).filter(|_| failed).map(|line| line.trim().to_owned())
 }
 
 /// Writes a heartbeat until the hold ends.
@@ -268,4 +280,24 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text.replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: i32, stdout: &str, stderr: &str) -> Option<String> {
+        no_root(&Reply { status: Some(status), stdout: stdout.into(), stderr: stderr.into() })
+    }
+
+    #[test]
+    fn sudo_that_refuses_is_told_from_a_command_that_fails() {
+        let asks = "sudo: a password is required";
+        let warns = "sudo: unable to resolve host n1: Name or service not known\n";
+        assert_eq!(refused(1, "", asks).as_deref(), Some(asks));
+        assert_eq!(refused(1, "", &format!("{warns}{asks}\n")).as_deref(), Some(asks));
+        assert_eq!(refused(1, "! 0 1\n", warns), None);
+        assert_eq!(refused(1, "", warns), None);
+        assert_eq!(refused(0, "done\n", warns), None);
+    }
 }

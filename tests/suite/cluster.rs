@@ -23,6 +23,8 @@ pub struct Shape {
     pub nodes: &'static [(&'static str, &'static str, u8)],
     /// Lines of `access`.
     pub access: String,
+    /// Who logs in; made on every machine, with sudo, where it is not root.
+    pub user: &'static str,
 }
 
 /// A cluster and its lab. Dropping it takes the lab down.
@@ -86,6 +88,9 @@ impl Cluster {
         let status = self.deploy(&["lab", "status", "--json"])?.json()?;
         self.ssh_config = status["ssh_config"].as_str().context("lab status names no ssh_config")?.into();
         self.write(&[])?;
+        if self.shape.user != "root" {
+            self.on_all(&self.names().collect::<Vec<_>>(), &log_in(self.shape.user))?;
+        }
         self.deploy(&["init"])?;
         Ok(up.seconds)
     }
@@ -101,7 +106,7 @@ impl Cluster {
             ("patroni", "failover: fast".into()),
             ("pgbouncer", "max_client_conn: 1000".into()),
             ("postgresql", format!("memory: 512MB\ncores: 2\nparameters: {{ {} }}", self.parameters)),
-            ("ssh", format!("config: {}", self.ssh_config.display())),
+            ("ssh", format!("user: {}\nconfig: {}", self.shape.user, self.ssh_config.display())),
         ]);
         if self.ssh_config.as_os_str().is_empty() {
             sections.remove("ssh");
@@ -338,6 +343,17 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Makes a user who logs in with root's key, and becomes root without a password.
+fn log_in(user: &str) -> String {
+    let home = format!("/home/{user}");
+    format!(
+        "id {user} >/dev/null 2>&1 || useradd -m -s /bin/bash {user} && \
+         install -d -m 0700 -o {user} {home}/.ssh && \
+         install -m 0600 -o {user} /root/.ssh/authorized_keys {home}/.ssh/authorized_keys && \
+         echo '{user} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{user}"
+    )
 }
 
 /// The last lines of a text.

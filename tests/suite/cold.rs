@@ -28,6 +28,7 @@ pub fn lab() -> Cluster {
             ("n3", "[manager, worker, app]", 13),
         ],
         access: "admin: [10.95.0.0/24]\nclients: [10.95.0.0/24]".into(),
+        user: "root",
     })
 }
 

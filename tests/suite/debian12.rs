@@ -1,12 +1,15 @@
 //! The core on Debian 12, whose Patroni is the one that can steal the lock back. The machine that is killed leads
-//! PostgreSQL and nothing else: one that leads etcd too costs an election of etcd before its lock begins to run out.
+//! PostgreSQL and nothing else: one that leads etcd too costs an election of etcd before its lock begins to run out. Who
+//! logs in is not root.
 
 use crate::cluster::{Cluster, Shape};
-use crate::{Run, eight, failures};
+use crate::{Run, eight, failures, guards};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", eight::deploy),
     ("second-apply", eight::second_apply),
+    ("no-sudo", guards::no_sudo),
+    ("jump-host", guards::jump_host),
     ("leader-killed", failures::leader_killed),
     ("patroni-frozen", failures::patroni_frozen),
 ];
@@ -25,5 +28,6 @@ pub fn lab() -> Cluster {
             ("w3", "worker", 23),
         ],
         access: "admin: [10.96.0.0/24]\nclients: [10.96.0.0/24]".into(),
+        user: "provisioner",
     })
 }

@@ -107,12 +107,49 @@ pub fn changed_host_key(cluster: &mut Cluster) -> Result<String> {
     std::fs::write(folder.join("known_hosts"), swapped)?;
     let other = folder.join("known_hosts").display().to_string();
     std::fs::write(folder.join("ssh_config"), config.replace(&known, &other))?;
-    cluster.write(&[("ssh", "config: ssh_config")])?;
+    cluster.write(&[("ssh", &format!("user: {}\nconfig: ssh_config", cluster.shape.user))])?;
     let node = first.split(',').next().unwrap_or_default();
     let refused = cluster.refuse(&["plan"], &[node, "host key", "hint:"]);
     cluster.write(&[])?;
     refused?;
     Ok("refused, with the way out".into())
+}
+
+/// A user who cannot become root, because sudo asks for a password or is not there.
+pub fn no_sudo(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().last().context("there are no nodes")?;
+    let rights = format!("/etc/sudoers.d/{}", cluster.shape.user);
+    for file in [rights.as_str(), "/usr/bin/sudo"] {
+        cluster.on(node, &format!("mv {file} /root/kept"))?;
+        let refused = cluster.refuse(&["plan"], &[node, "cannot become root", "hint:", "sudo -n"]);
+        cluster.on(node, &format!("mv /root/kept {file}"))?;
+        refused?;
+    }
+    Ok("the node and the way out are named, with sudo that asks and without sudo".into())
+}
+
+/// One node is reached through another, as the user's own `ssh_config` says; a change is made there, and its rules are
+/// confirmed over that way.
+pub fn jump_host(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().last().context("there are no nodes")?;
+    let jump = cluster.names().next().context("there are no nodes")?;
+    let config = std::fs::read_to_string(cluster.ssh_config())?;
+    let way = format!("Host {node} {}\n  ProxyJump {jump}\n", cluster.address(node));
+    std::fs::write(cluster.dir().join("ssh_config"), way + &config)?;
+    let user = cluster.shape.user;
+    cluster.write(&[("ssh", &format!("user: {user}\nconfig: ssh_config"))])?;
+    cluster.on(node, "iptables -D DEPLOY-INPUT 1")?;
+    let apply = cluster.deploy(&["apply", "--yes", "--json"]);
+    cluster.write(&[])?;
+    let changed = apply?.json()?["changed"].as_u64();
+    ensure!(changed == Some(1), "{changed:?} changes were made instead of one");
+    let seen = format!(
+        "journalctl -q -u ssh | grep -c 'Accepted publickey for {user} from {} '",
+        cluster.address(jump)
+    );
+    let log_ins: u64 = cluster.on(node, &seen)?.parse()?;
+    cluster.settled()?;
+    Ok(format!("{log_ins} log-ins on {node} through {jump}"))
 }
 
 /// No package source answers and nothing is cached: apt's own words come back.
