@@ -69,7 +69,24 @@ pub fn id() -> Id {
 pub fn probe(source: &Source, node: &NodeName) -> Call {
     let certificate = certificate_path(source, "patroni", "client");
     let address = source.cluster.nodes.get(node).map(|node| bracketed(node.address)).unwrap_or_default();
-    Call::new("members_probe", [certificate, address].into_iter().chain(data_directories(&source.cluster)))
+    let mount = source.cluster.inventory.postgresql.data_mount.clone().unwrap_or_default();
+    let directories = data_directories(&source.cluster);
+    Call::new("members_probe", [certificate, address, mount].into_iter().chain(directories))
+}
+
+/// Refuses to make data where the mount that it belongs on is not there.
+pub fn mounted(source: &Source, observed: &Observed) -> Result<(), Refusal> {
+    let Some(mount) = &source.cluster.inventory.postgresql.data_mount else { return Ok(()) };
+    let missing = |node: &&NodeName| {
+        fields(observed, node, &id()).is_some_and(|seen| seen.get("mounted").is_some_and(|said| said == "no"))
+    };
+    match source.cluster.with_role("patroni").map(|(node, _)| node).find(missing) {
+        None => Ok(()),
+        Some(node) => Err(Refusal {
+            what: format!("{node}: nothing is mounted on {mount}, which `postgresql.data_mount` names"),
+            hint: format!("mount the disk on {node}, in /etc/fstab too; without one, leave `data_mount` out"),
+        }),
+    }
 }
 
 /// Marks the data directories that this cluster is about to make; refuses those that it did not.
@@ -95,7 +112,16 @@ pub fn ownership(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Re
         }
         let call = Call::new("owned_claim", ["patroni".to_owned(), token.clone()]);
         let id = Id::new("postgresql", "data directory");
-        claims.push((node.clone(), Change::new(id, Verb::Create, "no data yet", Order::Settle, call)));
+        let mut claim = Change::new(id, Verb::Create, "no data yet", Order::Settle, call);
+        // The package has made the usual place, and a new disk belongs to root.
+        if let (Some(mount), Some(seen)) =
+            (&source.cluster.inventory.postgresql.data_mount, observed.get(node))
+        {
+            let folder = format!("{mount}/{}", seen.facts.postgresql());
+            let args = [folder.as_str(), "postgres:postgres", "0755"];
+            claim.calls.push((Order::Settle, Call::new("directory_apply", args)));
+        }
+        claims.push((node.clone(), claim));
     }
     Ok(claims)
 }

@@ -8,11 +8,14 @@ members_rest() {
         --key "$members_tls.key" "$@"
 }
 
-# members_probe CERTIFICATE ADDRESS DATA-DIRECTORY…
+# members_probe CERTIFICATE ADDRESS MOUNT DATA-DIRECTORY… : MOUNT is empty where the data is on no mount of its own.
 members_probe() {
     members_client=$1
     members_at=$2
-    shift 2
+    if [ -n "$3" ]; then
+        if mountpoint -q -- "$3"; then echo mounted=yes; else echo mounted=no; fi
+    fi
+    shift 3
     owned_probe patroni "$@"
     systemctl is-active --quiet patroni || return 0
     # Two processes, because Patroni closes the connection behind each answer.

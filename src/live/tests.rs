@@ -243,6 +243,20 @@ fn a_foreign_postgresql_is_refused() {
     );
 }
 
+#[test]
+fn data_on_a_mount_waits_for_the_mount_and_its_folder_is_postgres_s() {
+    let source = source_of(&format!("{INVENTORY}postgresql: {{ data_mount: /srv/pg }}\n"));
+    let mut observed = bare(&source, 13);
+    let claim =
+        planned("patroni", &source, &observed).into_iter().find(|(_, it)| it.id.name == "data directory");
+    let calls = format!("{:?}", claim.unwrap().1.calls);
+    assert!(calls.contains("/srv/pg/17") && calls.contains("postgres:postgres"), "{calls}");
+    set(&mut observed, "w2", member_id(), "mounted", "no");
+    assert!(refused("patroni", &source, &observed).contains("w2: nothing is mounted on /srv/pg"));
+    set(&mut observed, "w2", member_id(), "mounted", "yes");
+    assert!(changes("patroni", &source, &observed).is_ok());
+}
+
 /// The SQL of a change.
 fn sql(change: &Change) -> String {
     let args = change.calls.iter().flat_map(|(_, call)| &call.args);
