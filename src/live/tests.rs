@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::inventory;
 use crate::pki::Trust;
 use crate::plan::{PHASES, build_phase};
-use crate::resource::{Arg, Effect, Payload, Verb};
+use crate::resource::{Arg, Effect, Order, Payload, Verb};
 use crate::role::Library;
 use crate::secrets::{Secret, scram_verifier};
 
@@ -255,6 +255,34 @@ fn data_on_a_mount_waits_for_the_mount_and_its_folder_is_postgres_s() {
     assert!(refused("patroni", &source, &observed).contains("w2: nothing is mounted on /srv/pg"));
     set(&mut observed, "w2", member_id(), "mounted", "yes");
     assert!(changes("patroni", &source, &observed).is_ok());
+}
+
+#[test]
+fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
+    let source = source_of(&INVENTORY.replace(
+        "patroni:",
+        "  a1: { kind: app, address: 10.1.0.31 }\n  a2: { kind: app, address: 10.1.0.32 }\npatroni:",
+    ));
+    let mut observed = bare(&source, 13);
+    let console = STANDARD.encode("name,host,port,database,paused,disabled\n");
+    set(&mut observed, "a1", pgbouncer::id(), "console", &console);
+    let call = Call::new("unit_reload", Vec::<String>::new());
+    let mut unit = Change::new(Id::new("unit", "haproxy"), Verb::Update, "", Order::Activate, call);
+    let moved = |unit: &Change| -> Vec<String> {
+        let steps = BTreeMap::from([(NodeName::from("m1"), vec![unit.clone()])]);
+        follows(&source, &observed, &steps).into_iter().map(|(node, _)| node.to_string()).collect()
+    };
+    unit.effect = Effect::Start;
+    assert_eq!(moved(&unit), Vec::<String>::new());
+    unit.effect = Effect::Reload;
+    assert_eq!(moved(&unit), ["a1"]);
+    let phase = PHASES.iter().find(|phase| phase.name == "haproxy").unwrap();
+    let mut steps = BTreeMap::from([(NodeName::from("a1"), vec![unit])]);
+    let all = follows(&source, &observed, &steps);
+    all.into_iter().for_each(|(node, change)| steps.entry(node).or_default().push(change));
+    let plan = crate::plan::arrange(&source, phase, &observed, steps).unwrap();
+    let names = plan.waves.iter().map(|wave| wave.steps[0].changes[0].id.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["unit haproxy", "pgbouncer connections"]);
 }
 
 /// The SQL of a change.

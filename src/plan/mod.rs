@@ -11,6 +11,8 @@ mod waves;
 pub use build::{PlanError, build, build_phase};
 pub use check::{CheckRun, checks};
 pub use phases::{PHASES, Phase, Scope};
+#[cfg(test)]
+pub(crate) use waves::arrange;
 
 use std::collections::BTreeMap;
 

@@ -9,6 +9,9 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::cluster::{Cluster, Shape, tail};
 use crate::{Run, guards};
 
+/// Where the data of a killed deploy lies.
+const MOUNT: &str = "/srv/postgresql";
+
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("boot", boot),
     ("foreign-data", guards::foreign_data),
@@ -37,10 +40,14 @@ fn boot(cluster: &mut Cluster) -> Result<String> {
 }
 
 /// `deploy apply` is killed at random moments of a cold deploy; the run after that ends healthy. In its first round a
-/// second controller finds the lock taken.
+/// second controller finds the lock taken. The data lies on a mount, without which nothing begins.
 fn killed_deploy(cluster: &mut Cluster) -> Result<String> {
     // The scenario before has broken the package sources.
     cluster.fresh()?;
+    cluster.write(&[("postgresql", &format!("memory: 512MB\ncores: 2\ndata_mount: {MOUNT}"))])?;
+    cluster.refuse(&["apply", "--yes"], &["n1", "nothing is mounted on", MOUNT, "hint:"])?;
+    let names: Vec<&str> = cluster.names().collect();
+    cluster.on_all(&names, &format!("mkdir -p {MOUNT} && mount -t tmpfs -o size=1g tmpfs {MOUNT}"))?;
     let number = |name: &str, otherwise: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
     };
@@ -74,6 +81,9 @@ fn killed_deploy(cluster: &mut Cluster) -> Result<String> {
         .map_err(|error| error.context(format!("after kills at {moments:?} s, seed {seed}")))?;
     cluster.healthy_within(Duration::from_secs(60))?;
     cluster.settled()?;
+    for node in names {
+        cluster.on(node, &format!("test -f {MOUNT}/17/main/PG_VERSION"))?;
+    }
     Ok(format!(
         "kills at [{}] s (seed {seed}), then healthy in {:.1} s; {locked}",
         moments.join(", "),
