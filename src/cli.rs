@@ -44,8 +44,7 @@ pub enum Command {
     Verify(Target),
     /// Show the cluster at a glance.
     Status(Target),
-    /// The cluster's certificates: what is served, renewing it, and a new authority.
-    #[command(subcommand)]
+    /// Show every certificate as it is served and as it is stored; renew them; take a new authority.
     Certs(Certs),
     /// Write every file that the nodes would get into a folder; needs no network.
     Render(Render),
@@ -93,17 +92,25 @@ pub struct Apply {
     pub yes: bool,
 }
 
+/// Arguments of `certs`: the list, or something to do.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Certs {
+    /// Inventory file, or a folder that holds a cluster.yaml. Ends with 2 when a certificate is due or wrong.
+    #[arg(required = true)]
+    pub inventory: Option<PathBuf>,
+    /// Count those as due that end within so many days: `30` or `30d`.
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub within: Option<i64>,
+    #[command(subcommand)]
+    pub command: Option<CertsCommand>,
+}
+
 /// What to do with certificates.
 #[derive(Debug, Subcommand)]
-pub enum Certs {
-    /// Show every certificate as it is served and as it is stored; exits with 2 when one is due or wrong.
-    List {
-        #[command(flatten)]
-        target: Target,
-        /// Count those as due that end within so many days: `30` or `30d`.
-        #[arg(long, value_name = "DAYS", value_parser = days)]
-        within: Option<i64>,
-    },
+pub enum CertsCommand {
+    /// Print the authorities that clients have to trust: a file for `sslrootcert`.
+    Ca(Target),
     /// Make certificates anew that are due, or those that are named.
     Renew(Renew),
     /// Put a new certificate authority in the place of the present one, in three steps; goes on where it stopped.

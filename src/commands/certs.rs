@@ -11,7 +11,7 @@ use super::Global;
 use super::apply::{Done, carry_out, confirm};
 use super::project::Project;
 use crate::certs::{self, Report, State};
-use crate::cli::{Certs, Renew, RotateCa};
+use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
 use crate::pki::{Authority, Handover};
 use crate::plan::Plan;
 use crate::render::Renewal;
@@ -23,11 +23,13 @@ const DUE: u8 = 2;
 /// Years for which a new authority is valid.
 const YEARS: u32 = Authority::DEFAULT_YEARS;
 
-pub async fn run(global: &Global, command: &Certs) -> Result<ExitCode> {
-    match command {
-        Certs::List { target, within } => list(global, &target.inventory, *within).await,
-        Certs::Renew(args) => renew(global, args).await,
-        Certs::RotateCa(args) => rotate(global, args).await,
+pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
+    match (&wanted.command, &wanted.inventory) {
+        (Some(CertsCommand::Ca(target)), _) => ca(global, &target.inventory),
+        (Some(CertsCommand::Renew(args)), _) => renew(global, args).await,
+        (Some(CertsCommand::RotateCa(args)), _) => rotate(global, args).await,
+        (None, Some(inventory)) => list(global, inventory, wanted.within).await,
+        (None, None) => bail!("no inventory is named"),
     }
 }
 
@@ -53,6 +55,18 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
         State::Due | State::Wrong => ExitCode::from(DUE),
         State::Unknown => ExitCode::FAILURE,
     })
+}
+
+/// What clients have to trust: two authorities while one takes the place of the other.
+fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
+    let project = Project::open(global, inventory)?;
+    let text = &project.source.trust.bundle;
+    if global.json {
+        ui::json(&json!({ "bundle": text }))
+    } else {
+        ui::data(text)
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
@@ -126,11 +140,17 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
         let plan = super::plan::from(&project, &observed).await?;
         if plan.is_empty() {
             bail!(
-                "the nodes are in a state that no step leads out of; `deploy certs list {inventory}` shows it"
+                "the nodes are in a state that no step leads out of; `deploy certs {inventory}` shows it"
             );
         }
         if !global.json {
             ui::talk(&format!("{}\n", reached.step.title()));
+        }
+        if reached.step == Handover::Reissue {
+            ui::talk(&format!(
+                "note: a client that trusts the old authority alone is refused from here on; \
+                 `deploy certs ca {inventory}` prints the file that clients need\n"
+            ));
         }
         if args.dry_run {
             show(global, &plan);

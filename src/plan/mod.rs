@@ -62,7 +62,7 @@ impl Plan {
         self.phases.is_empty()
     }
 
-    /// Leaves only certificates that are `meant`, by node and role, and the units that take them.
+    /// Leaves only certificates that are `meant`, by node and role, the units that take them, and what follows.
     pub fn keep_certificates(&mut self, meant: impl Fn(&NodeName, &str) -> bool, library: &Library) {
         let of_meant = |node: &NodeName, id: &Id| {
             library.roles.values().filter(|manifest| meant(node, &manifest.role)).any(|manifest| {
@@ -75,7 +75,7 @@ impl Plan {
         };
         for phase in &mut self.phases {
             phase.partial = true;
-            phase.retain(|node, change| of_meant(node, &change.id));
+            phase.retain(|node, change| change.last || of_meant(node, &change.id));
         }
         self.phases.retain(|phase| phase.changes().any(|(_, change)| change.id.kind == "certificate"));
     }

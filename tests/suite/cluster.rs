@@ -46,7 +46,7 @@ pub struct Done {
 
 impl Done {
     /// Everything that was printed, for an error.
-    fn all(&self) -> String {
+    pub fn all(&self) -> String {
         format!("exit {:?}\n{}\n{}", self.code, tail(&self.stdout), tail(&self.stderr))
     }
 
@@ -153,10 +153,14 @@ impl Cluster {
         self.shape.nodes.iter().filter(|(_, kinds, _)| kinds.contains(kind)).map(|(name, ..)| *name).collect()
     }
 
-    /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`), not started yet.
+    /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`, and so `certs`), not started yet.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
-        let verbs = if words.first() == Some(&"lab") { 2 } else { 1 };
+        let verbs = match words {
+            ["lab", ..] => 2,
+            ["certs", verb, ..] if !verb.starts_with('-') => 2,
+            _ => 1,
+        };
         let (verbs, rest) = words.split_at(verbs.min(words.len()));
         command.args(verbs).arg(&self.dir).args(rest).stdin(Stdio::null());
         command

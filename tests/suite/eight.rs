@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, clients, failures, figures, guards, unnoticed};
+use crate::{Run, certs, clients, failures, figures, guards, unnoticed};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -20,6 +20,8 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("drift", drift),
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
+    ("certificates-renewed", certs::renewed),
+    ("authority-rotated", certs::authority_rotated),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),

@@ -1,6 +1,7 @@
 //! Sessions that stay open through whatever happens, one on each app node: their connections may not break and none of
 //! their statements may fail.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -24,6 +25,8 @@ enum Work {
     Transaction,
     /// One transaction that says nothing until its end.
     Silence,
+    /// A new connection every second, by the authorities in the client's file at that moment.
+    Visits,
 }
 
 /// Sessions that are at work.
@@ -43,11 +46,17 @@ impl Held {
         Self::start(cluster, &[Work::Writes, Work::Transaction, Work::Silence])
     }
 
+    /// On each app node a session that writes, and clients that come and go.
+    pub fn and_visitors(cluster: &Cluster) -> Result<Self> {
+        Self::start(cluster, &[Work::Writes, Work::Visits])
+    }
+
     fn start(cluster: &Cluster, works: &[Work]) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut sessions = Vec::new();
         let (ready, began) = std::sync::mpsc::channel();
         let access = Access::new(cluster, &cluster.of_kind("app"))?;
+        let authority = cluster.dir().join("ca.crt");
         runtime()?.block_on(async {
             ask(&access.connect().await?, "create table if not exists held (at timestamptz)").await
         })?;
@@ -55,12 +64,16 @@ impl Held {
             let access = Access::new(cluster, &[node])?;
             for work in works.iter().copied() {
                 let (access, stop, ready) = (access.clone(), Arc::clone(&stop), ready.clone());
+                let authority = authority.clone();
                 let thread = std::thread::spawn(move || {
                     runtime()?.block_on(async {
                         let client = access.connect().await.context("cannot connect")?;
                         let backend = begin(&client, work).await?;
                         let _ = ready.send(());
                         drop(ready);
+                        if matches!(work, Work::Visits) {
+                            return visit(&access, &authority, &stop).await;
+                        }
                         hold(&client, work, &backend, &stop).await
                     })
                 });
@@ -91,7 +104,7 @@ impl Held {
 
 /// Begins the work; says which process of PostgreSQL serves it.
 async fn begin(client: &Client, work: Work) -> Result<String> {
-    if matches!(work, Work::Writes) {
+    if matches!(work, Work::Writes | Work::Visits) {
         return ask(client, "insert into held values (clock_timestamp())").await;
     }
     ask(client, "begin").await?;
@@ -111,7 +124,7 @@ async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> 
                 let now = ask("select pg_backend_pid()").await?;
                 ensure!(now == backend, "process {now} serves the transaction of {backend}");
             }
-            Work::Silence => {}
+            Work::Silence | Work::Visits => {}
         }
         let pause = if matches!(work, Work::Transaction) { 1000 } else { 100 };
         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -122,6 +135,20 @@ async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> 
         ask("commit").await?;
     }
     Ok(statements)
+}
+
+async fn visit(access: &Access, authority: &Path, stop: &AtomicBool) -> Result<usize> {
+    let mut visits = 0;
+    while !stop.load(Ordering::Relaxed) {
+        visits += 1;
+        let visit = async {
+            let client = access.trusting(authority)?.connect().await?;
+            ask(&client, "select count(*) from pg_stat_activity").await
+        };
+        visit.await.with_context(|| format!("visit {visits}"))?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(visits)
 }
 
 /// The first value of the answer, where there is one.

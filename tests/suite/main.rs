@@ -12,6 +12,7 @@
     reason = "it is a program of its own, and this is its report"
 )]
 
+mod certs;
 mod clients;
 mod cluster;
 mod cold;

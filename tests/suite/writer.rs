@@ -70,6 +70,11 @@ impl Access {
         Ok(Self { config, tls: tls(&cluster.authority()?)? })
     }
 
+    /// The same with the authorities that a file holds now.
+    pub fn trusting(&self, authority: &Path) -> Result<Self> {
+        Ok(Self { config: self.config.clone(), tls: tls(authority)? })
+    }
+
     /// A new connection; the address that answers first in the order of the nodes.
     pub async fn connect(&self) -> Result<Client> {
         let (client, connection) = self.config.connect(self.tls.clone()).await?;

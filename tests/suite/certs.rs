@@ -1,0 +1,118 @@
+//! Certificates and authorities that change under clients: sessions stay open, new ones are let in, nothing fails.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::held::Held;
+
+/// HAProxy's worker of before a reload is gone by then, and whatever it still held is cut.
+const OLD_WORKERS_END: Duration = Duration::from_secs(35);
+/// A hand-over has three steps; each is killed once.
+const MOST_RUNS: usize = 8;
+
+/// Every certificate is made anew under clients, and every port serves its new one.
+pub fn renewed(cluster: &mut Cluster) -> Result<String> {
+    let before = serials(cluster)?;
+    let held = Held::and_visitors(cluster)?;
+    let renew = cluster.deploy(&["certs", "renew", "--force", "--yes"])?;
+    sleep(OLD_WORKERS_END);
+    let statements = held.finish()?;
+    let after = serials(cluster)?;
+    ensure!(before.len() == after.len(), "{} certificates before, {} after", before.len(), after.len());
+    for (which, serial) in &before {
+        ensure!(after.get(which).is_some_and(|new| new != serial), "{which} is not new");
+    }
+    let none = cluster.deploy(&["certs", "renew", "--yes"])?;
+    ensure!(none.stdout.contains("no certificate is due"), "a second renewal: {}", none.all());
+    cluster.settled()?;
+    Ok(format!(
+        "{} certificates in {:.1} s; {statements} statements and visits of clients, all answered",
+        after.len(),
+        renew.seconds
+    ))
+}
+
+/// A new authority takes the place of the old one under clients. Every step is killed once and goes on.
+pub fn authority_rotated(cluster: &mut Cluster) -> Result<String> {
+    let (first, file) = (authorities(cluster)?, cluster.authority()?);
+    let old = std::fs::read_to_string(file)?;
+    let held = Held::and_visitors(cluster)?;
+    let (mut runs, mut seconds) = (0, 0.0);
+    loop {
+        let mut killed = cluster.start(&["certs", "rotate-ca", "--step", "--yes"], "rotate")?;
+        sleep(Duration::from_secs(4 + 2 * runs as u64));
+        let _ = killed.kill();
+        killed.wait()?;
+        sleep(Duration::from_secs(1));
+        seconds += cluster.deploy(&["certs", "rotate-ca", "--step", "--yes"])?.seconds;
+        // What an administrator gives to the clients between two steps.
+        let bundle = cluster.deploy(&["certs", "ca"])?.stdout;
+        std::fs::write(cluster.dir().join("ca.crt"), bundle)?;
+        let now = authorities(cluster)?;
+        if now.len() == 1 && now != first {
+            break;
+        }
+        runs += 1;
+        ensure!(runs < MOST_RUNS, "after {runs} runs there are still {now:?}");
+    }
+    sleep(OLD_WORKERS_END);
+    let statements = held.finish()?;
+    let new = std::fs::read_to_string(cluster.authority()?)?;
+    let mut proven = 0;
+    for entry in certificates(cluster)? {
+        let (node, path) = (text(&entry, "node")?, text(&entry, "path")?);
+        let script = format!(
+            "f={path}.crt; [ -f $f ] || f={path}.pem; printf '%s' '{new}' >/tmp/new.crt; printf '%s' '{old}' >/tmp/old.crt
+             openssl verify -CAfile /tmp/new.crt $f >/dev/null || exit 3
+             ! openssl verify -CAfile /tmp/old.crt $f >/dev/null 2>&1 || exit 4
+             rm /tmp/new.crt /tmp/old.crt"
+        );
+        cluster.on(&node, &script).with_context(|| format!("{path} against the authorities"))?;
+        proven += 1;
+    }
+    cluster.settled()?;
+    cluster.deploy(&["verify"])?;
+    Ok(format!(
+        "{} steps in {seconds:.0} s after a kill each; {proven} certificates hold with the new authority alone; \
+         {statements} statements and visits of clients, all answered",
+        runs + 1
+    ))
+}
+
+fn certificates(cluster: &Cluster) -> Result<Vec<Value>> {
+    let json = cluster.deploy(&["certs", "--json"])?.json()?;
+    Ok(json["certificates"].as_array().context("no certificates are listed")?.clone())
+}
+
+fn text(entry: &Value, field: &str) -> Result<String> {
+    Ok(entry[field].as_str().with_context(|| format!("no {field} in {entry}"))?.to_owned())
+}
+
+/// The serial of every certificate, which is also the one that each of its ports serves.
+fn serials(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for entry in certificates(cluster)? {
+        let serial = text(&entry, "serial")?;
+        for (port, served) in entry["served"].as_object().context("no ports")? {
+            ensure!(served == serial.as_str(), "port {port} serves {served}, stored is {entry}");
+        }
+        all.insert(format!("{} {}", text(&entry, "node")?, text(&entry, "path")?), serial);
+    }
+    Ok(all)
+}
+
+/// Fingerprints of all authorities.
+fn authorities(cluster: &Cluster) -> Result<Vec<String>> {
+    let json = cluster.deploy(&["certs", "--json"])?.json()?;
+    json["authorities"]
+        .as_array()
+        .context("no authorities")?
+        .iter()
+        .map(|one| text(one, "fingerprint"))
+        .collect()
+}
