@@ -139,9 +139,7 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
         project.take_step(reached.step)?;
         let plan = super::plan::from(&project, &observed).await?;
         if plan.is_empty() {
-            bail!(
-                "the nodes are in a state that no step leads out of; `deploy certs {inventory}` shows it"
-            );
+            bail!("the nodes are in a state that no step leads out of; `deploy certs {inventory}` shows it");
         }
         if !global.json {
             ui::talk(&format!("{}\n", reached.step.title()));

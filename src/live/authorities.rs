@@ -66,3 +66,89 @@ pub fn authority_paths(source: &Source, node: &NodeName) -> BTreeSet<String> {
         .map(|certificate| authority_path(&certificate.path))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::inventory;
+    use crate::live::{Observation, secret_names};
+    use crate::pki::{Authority, LeafRequest, Trust, Usage};
+    use crate::render::Facts;
+    use crate::role::Library;
+    use crate::secrets::Secret;
+
+    /// What a node may hold: the old authority or certificates, both, or the new ones.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Has {
+        Old,
+        Both,
+        New,
+    }
+
+    fn step(bundles: [Has; 3], leaves: [Has; 3]) -> (Handover, bool) {
+        let node = |number: u8| {
+            format!("  n{number}: {{ kind: [manager, worker, app], address: 10.1.0.1{number} }}\n")
+        };
+        let text = format!("name: test\nnodes:\n{}{}{}", node(1), node(2), node(3));
+        let library = Library::built_in().unwrap();
+        let (inventory, _) = inventory::parse("test.yaml", &text).unwrap();
+        let cluster = Cluster::new(inventory, &library);
+        let secrets =
+            secret_names(&cluster, &library).into_iter().map(|name| (name, Secret::new("x"))).collect();
+        let source = Source::new(cluster, library, secrets, Trust::settled("", "0")).unwrap();
+        let make = || Authority::create("test", OffsetDateTime::UNIX_EPOCH, 10, &mut rand::rng()).unwrap();
+        let (old, new) = (make(), make());
+        let (old_pem, new_pem) = (old.certificate_pem(), new.certificate_pem());
+        let mut observed = Observed::new();
+        for (number, (bundle_seen, leaf)) in bundles.into_iter().zip(leaves).enumerate() {
+            let name = NodeName::from(format!("n{}", number + 1).as_str());
+            let text = match bundle_seen {
+                Has::Old => old_pem.to_owned(),
+                Has::Both => bundle(old_pem, new_pem),
+                Has::New => new_pem.to_owned(),
+            };
+            let request =
+                LeafRequest { days: 9, ..LeafRequest::new("x", ["x".parse().unwrap()], [Usage::Server]) };
+            let issuer = if leaf == Has::New { &new } else { &old };
+            let pem =
+                issuer.issue(&request, OffsetDateTime::UNIX_EPOCH, &mut rand::rng()).unwrap().certificate_pem;
+            let mut fields = BTreeMap::new();
+            for path in authority_paths(&source, &name) {
+                let hash = sha256(text.as_bytes());
+                fields.insert(Id::new("file", path), BTreeMap::from([("sha256".to_owned(), hash)]));
+            }
+            let leaf = BTreeMap::from([("certificate".to_owned(), STANDARD.encode(pem))]);
+            fields.insert(Id::new("certificate", "/etc/x"), leaf);
+            let facts = Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into() };
+            observed.insert(name, Observation { facts, fields });
+        }
+        let reached = reached(&source, &observed, old_pem, new_pem);
+        (reached.step, reached.begun)
+    }
+
+    #[test]
+    fn a_hand_over_goes_on_where_the_nodes_are() {
+        use Has::{Both, New, Old};
+        let old = [Old; 3];
+        assert_eq!(step(old, old), (Handover::Trust, false));
+        assert_eq!(step([Both, Old, Both], old), (Handover::Trust, true));
+        assert_eq!(step([Both; 3], old), (Handover::Reissue, false));
+        assert_eq!(step([Both; 3], [New, Old, Old]), (Handover::Reissue, true));
+        assert_eq!(step([Both; 3], [New; 3]), (Handover::Drop, false));
+        assert_eq!(step([Both, New, New], [New; 3]), (Handover::Drop, true));
+        assert_eq!(step([New; 3], [New; 3]), (Handover::Done, true));
+    }
+
+    #[test]
+    fn a_node_that_came_back_with_the_old_authority_is_brought_along_first() {
+        use Has::{New, Old};
+        assert_eq!(step([New, New, Old], [New, New, Old]).0, Handover::Trust);
+    }
+}
