@@ -5,6 +5,7 @@
 
 mod event;
 mod lock;
+mod restore;
 mod run;
 mod step;
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::restore;
 use super::step;
 use super::{Event, Events};
 use crate::cluster::NodeName;
@@ -78,15 +79,22 @@ pub enum ApplyError {
         reason: String,
     },
     /// Checks did not hold.
-    #[error("{}", failed(.0))]
-    Checks(Vec<Verdict>),
+    #[error("{}", failed(.verdicts, .restored))]
+    Checks {
+        /// Those that did not.
+        verdicts: Vec<Verdict>,
+        /// Certificates that are as they were before, because the new ones were not served.
+        restored: Vec<(NodeName, String)>,
+    },
 }
 
-fn failed(verdicts: &[Verdict]) -> String {
+fn failed(verdicts: &[Verdict], restored: &[(NodeName, String)]) -> String {
     let lines = verdicts.iter().map(|verdict| {
         format!("{}: {} does not hold ({}): {}", verdict.node, verdict.name, verdict.title, verdict.reason)
     });
-    lines.collect::<Vec<_>>().join("\n")
+    let back =
+        restored.iter().map(|(node, path)| format!("{node}: the certificate {path} of before is back"));
+    lines.chain(back).collect::<Vec<_>>().join("\n")
 }
 
 /// What a run needs.
@@ -174,17 +182,22 @@ impl Apply {
         let own: Vec<CheckRun> =
             checks.into_iter().filter(|check| check.phase == approved.phase.name).collect();
         let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).cloned().collect();
+        let mut made: Vec<Step> = Vec::new();
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
         while let Some(wave) = waves.next() {
             // What the cluster shares may come before there is anything that a gate could look at.
             let gated = waves.peek().is_some() && !wave.shared();
+            made.extend(wave.steps.iter().cloned());
             self.wave(approved.phase, wave).await?;
             if gated {
                 self.check(&gates).await?;
             }
         }
         let (checked, started) = tokio::join!(self.check(&own), self.start_early(early));
-        checked.and(started)?;
+        if let Err(error) = checked {
+            return Err(self.put_back(approved.phase, &made, &own, error).await?);
+        }
+        started?;
         self.say(Event::PhaseDone { title, took: begun.elapsed() });
         Ok(())
     }
@@ -193,6 +206,23 @@ impl Apply {
     async fn wave(&self, phase: &'static Phase, wave: Wave) -> Result<(), ApplyError> {
         let steps = wave.steps.into_iter().map(|step| self.step(phase, step));
         futures_util::future::join_all(steps).await.into_iter().collect()
+    }
+
+    /// Brings back certificates that are not served; the error then says so.
+    async fn put_back(
+        &self,
+        phase: &'static Phase,
+        made: &[Step],
+        checks: &[CheckRun],
+        error: ApplyError,
+    ) -> Result<ApplyError, ApplyError> {
+        let ApplyError::Checks { verdicts, mut restored } = error else { return Ok(error) };
+        for step in restore::steps(made, checks, &verdicts) {
+            let certificates = step.changes.iter().filter(|change| change.id.kind == "certificate");
+            restored.extend(certificates.map(|change| (step.node.clone(), change.id.name.clone())));
+            self.step(phase, step).await?;
+        }
+        Ok(ApplyError::Checks { verdicts, restored })
     }
 
     /// Makes the changes of phases that need not wait for their turn.
@@ -297,7 +327,10 @@ impl Apply {
         }
         let failed: Vec<Verdict> =
             verdicts.into_iter().filter(|verdict| verdict.outcome == Outcome::Fail).collect();
-        if failed.is_empty() { Ok(()) } else { Err(ApplyError::Checks(failed)) }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(ApplyError::Checks { verdicts: failed, restored: Vec::new() })
     }
 
     fn say(&self, event: Event) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::cluster::NodeName;
 use crate::live::Observed;
 use crate::render::{RenderError, Renderer, Source};
+use crate::resource::Id;
 use crate::role::CheckOn;
 
 /// One check on one node.
@@ -21,6 +22,8 @@ pub struct CheckRun {
     pub node: NodeName,
     /// It must hold after each wave of a rolling change.
     pub gate: bool,
+    /// The certificate that it proves to be served.
+    pub proves: Option<Id>,
     /// The script.
     pub script: String,
     /// Its variables. They may hold secrets.
@@ -61,6 +64,7 @@ pub fn checks(source: &Source, observed: &Observed) -> Result<Vec<CheckRun>, Ren
                     title: check.title.clone(),
                     node: name.clone(),
                     gate: check.gate,
+                    proves: None,
                     script: source.library.scripts.get(&check.script).cloned().unwrap_or_default(),
                     vars,
                     within: check.within,
@@ -84,6 +88,7 @@ pub fn checks(source: &Source, observed: &Observed) -> Result<Vec<CheckRun>, Ren
                     title: format!("port {port} serves the certificate that was issued for it"),
                     node: name.clone(),
                     gate: false,
+                    proves: Some(Id::new("certificate", &certificate.path)),
                     script: include_str!("served.sh").to_owned(),
                     vars,
                     within: 30,

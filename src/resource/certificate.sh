@@ -39,6 +39,15 @@ certificate_apply() {
     fi
 }
 
+# certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back.
+certificate_restore() {
+    if [ "$2" = pem ]; then certificate_endings=pem; else certificate_endings='key crt'; fi
+    for certificate_ending in $certificate_endings; do
+        cp -a -- "$RUN_DIR/files$1.$certificate_ending" "$1.$certificate_ending.deploy-new"
+        mv -fT -- "$1.$certificate_ending.deploy-new" "$1.$certificate_ending"
+    done
+}
+
 # certificate_own PATH LAYOUT OWNER MODE
 certificate_own() {
     if [ "$2" = pem ]; then certificate_key=$1.pem; else certificate_key=$1.key; fi

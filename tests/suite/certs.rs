@@ -37,6 +37,22 @@ pub fn renewed(cluster: &mut Cluster) -> Result<String> {
     ))
 }
 
+/// A service that does not take its new certificate gets the old one back, and the run says so.
+pub fn not_served(cluster: &mut Cluster) -> Result<String> {
+    let folder = "/etc/systemd/system/pgbouncer.service.d";
+    let deaf = format!(
+        "printf '[Service]\\nExecReload=\\nExecReload=/bin/true\\n' >{folder}/99-deaf.conf && systemctl daemon-reload"
+    );
+    let before = serials(cluster)?;
+    cluster.on("a1", &deaf)?;
+    let renew = ["certs", "renew", "--service", "pgbouncer", "--on", "a1", "--force", "--yes"];
+    let refused = cluster.refuse(&renew, &["a1", "pgbouncer/certificate-6432", "of before is back"])?;
+    cluster.on("a1", &format!("rm {folder}/99-deaf.conf && systemctl daemon-reload"))?;
+    ensure!(serials(cluster)? == before, "a certificate is not the one of before");
+    cluster.settled()?;
+    Ok(format!("the certificate of before is back and served, after {:.1} s", refused.seconds))
+}
+
 /// A new authority takes the place of the old one under clients. Every step is killed once and goes on.
 pub fn authority_rotated(cluster: &mut Cluster) -> Result<String> {
     let (first, file) = (authorities(cluster)?, cluster.authority()?);

@@ -21,6 +21,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
     ("certificates-renewed", certs::renewed),
+    ("certificate-not-served", certs::not_served),
     ("authority-rotated", certs::authority_rotated),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
