@@ -278,8 +278,9 @@ fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
     assert_eq!(moved(&unit), ["a1"]);
     let phase = PHASES.iter().find(|phase| phase.name == "haproxy").unwrap();
     let mut steps = BTreeMap::from([(NodeName::from("a1"), vec![unit])]);
-    let all = follows(&source, &observed, &steps);
-    all.into_iter().for_each(|(node, change)| steps.entry(node).or_default().push(change));
+    for (node, change) in follows(&source, &observed, &steps) {
+        steps.entry(node).or_default().push(change);
+    }
     let plan = crate::plan::arrange(&source, phase, &observed, steps).unwrap();
     let names = plan.waves.iter().map(|wave| wave.steps[0].changes[0].id.to_string());
     assert_eq!(names.collect::<Vec<_>>(), ["unit haproxy", "pgbouncer connections"]);
