@@ -277,13 +277,18 @@ fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
     unit.effect = Effect::Reload;
     assert_eq!(moved(&unit), ["a1"]);
     let phase = PHASES.iter().find(|phase| phase.name == "haproxy").unwrap();
-    let mut steps = BTreeMap::from([(NodeName::from("a1"), vec![unit])]);
+    let certificate = Change { id: Id::new("certificate", "/etc/haproxy/tls/haproxy"), ..unit.clone() };
+    let mut steps = BTreeMap::from([(NodeName::from("a1"), vec![certificate, unit])]);
     for (node, change) in follows(&source, &observed, &steps) {
         steps.entry(node).or_default().push(change);
     }
-    let plan = crate::plan::arrange(&source, phase, &observed, steps).unwrap();
-    let names = plan.waves.iter().map(|wave| wave.steps[0].changes[0].id.to_string());
-    assert_eq!(names.collect::<Vec<_>>(), ["unit haproxy", "pgbouncer connections"]);
+    let arranged = crate::plan::arrange(&source, phase, &observed, steps).unwrap();
+    assert_eq!(arranged.waves.len(), 2);
+    // The renewal of that certificate alone is followed too.
+    let mut plan = crate::plan::Plan { phases: vec![arranged], notes: Vec::new() };
+    plan.keep_certificates(|_, role| role == "haproxy", &source.library);
+    let names = plan.changes().map(|(_, _, change)| change.id.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["/etc/haproxy/tls/haproxy", "haproxy", "connections"]);
 }
 
 /// The SQL of a change.
