@@ -4,9 +4,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, tail};
 use crate::eight::effects;
 use crate::held::Held;
 
@@ -47,37 +47,67 @@ pub fn haproxy_reloaded(cluster: &mut Cluster) -> Result<String> {
     cluster.write(&[("haproxy", "max_connections: 2000\nconnection_rate_limit: 1000")])?;
     let effects = effects(&cluster.attempt(&["plan", "--detailed-exitcode", "--json"])?)?;
     ensure!(effects == ["reload"], "the plan announces {effects:?}");
+    let managers = cluster.of_kind("manager");
+    let before: Vec<Worker> = workers(cluster, &managers)?;
     let writing = Held::writes(cluster)?;
     let brief = Held::all(cluster)?;
-    cluster.deploy(&["apply", "--yes"])?;
+    let mut apply = cluster.start(&["apply", "--yes"], "reload")?;
+    let fresh = |worker: &Worker| before.iter().all(|old| old.name != worker.name);
+    let reloaded =
+        wait_for(cluster, &managers, |all| all.iter().filter(|one| fresh(one)).count() == managers.len());
+    // Over the moment at which PgBouncer is told.
+    sleep(Duration::from_secs(5));
     let statements = brief.finish()?;
-    let mut moved = Duration::ZERO;
-    for node in cluster.of_kind("manager") {
-        moved = moved.max(alone_after(cluster, node)?);
-    }
-    ensure!(moved < HARD_STOP, "the worker of before ended {} s after the reload", moved.as_secs());
+    reloaded?;
+    ensure!(apply.wait()?.success(), "the run failed: {}", tail(&cluster.said("reload")));
+    let alone = wait_for(cluster, &managers, |all| all.len() == managers.len())?;
+    let moved = alone.iter().map(|worker| worker.age).max().unwrap_or_default();
+    ensure!(moved < HARD_STOP, "a worker of before ended {} s after the reload", moved.as_secs());
     sleep((HARD_STOP + Duration::from_secs(10)).saturating_sub(moved));
     let statements = statements + writing.finish()?;
     cluster.write(&[])?;
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
     Ok(format!(
-        "the old worker was free after {} s at most; {statements} statements of held sessions, all answered",
+        "the old workers were gone after {} s; {statements} statements of held sessions, all answered",
         moved.as_secs()
     ))
 }
 
-/// How long after the reload HAProxy has one worker alone.
-fn alone_after(cluster: &Cluster, node: &str) -> Result<Duration> {
-    let ages = "ps -o etimes= --ppid \"$(systemctl show -p MainPID --value haproxy)\"";
+/// A process of HAProxy that serves connections.
+struct Worker {
+    /// Its node and its number there.
+    name: String,
+    age: Duration,
+}
+
+/// The workers on all of the nodes.
+fn workers(cluster: &Cluster, nodes: &[&str]) -> Result<Vec<Worker>> {
+    let list = "ps -o pid=,etimes= --ppid \"$(systemctl show -p MainPID --value haproxy)\"";
+    let mut all = Vec::new();
+    for node in nodes {
+        for line in cluster.on(node, list)?.lines() {
+            let (pid, age) = line.trim().split_once(' ').context("an odd line from ps")?;
+            all.push(Worker { name: format!("{node} {pid}"), age: Duration::from_secs(age.trim().parse()?) });
+        }
+    }
+    Ok(all)
+}
+
+/// Looks at the workers until they are as wanted.
+fn wait_for(cluster: &Cluster, nodes: &[&str], wanted: impl Fn(&[Worker]) -> bool) -> Result<Vec<Worker>> {
     let begun = Instant::now();
     loop {
-        let ages = cluster.on(node, ages)?;
-        let workers: Vec<u64> = ages.split_whitespace().filter_map(|age| age.parse().ok()).collect();
-        if let [age] = workers[..] {
-            return Ok(Duration::from_secs(age));
+        let all = workers(cluster, nodes)?;
+        if wanted(&all) {
+            return Ok(all);
         }
-        ensure!(begun.elapsed() < HARD_STOP * 2, "{node}: HAProxy has workers of {workers:?} s");
+        ensure!(
+            begun.elapsed() < HARD_STOP * 2,
+            "HAProxy has {} workers on {} nodes",
+            all.len(),
+            nodes.len()
+        );
         sleep(Duration::from_millis(200));
     }
 }
