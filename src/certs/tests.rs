@@ -40,13 +40,13 @@ impl Fixture {
         let source = Source::new(cluster, library, secrets, trust).unwrap();
         let facts = Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "n1".into() };
         let mut it = Self { source, authority, seen: Observation { facts, fields: BTreeMap::new() } };
-        let leaf = it.issue(&it.authority);
+        let leaf = Self::issue(&it.authority);
         it.stores(&leaf);
         it.serves(&leaf);
         it
     }
 
-    fn issue(&self, authority: &Authority) -> Leaf {
+    fn issue(authority: &Authority) -> Leaf {
         let names: Vec<San> =
             ["n1", "10.1.0.11", "localhost", "127.0.0.1"].map(|name| name.parse().unwrap()).into();
         let request = LeafRequest { days: 365, ..LeafRequest::new("n1", names, [Usage::Server]) };
@@ -93,7 +93,7 @@ fn one_that_is_served_as_stored_is_well() {
 #[test]
 fn what_its_port_shows_is_held_against_the_file() {
     let mut it = Fixture::new();
-    let other = it.issue(&it.authority);
+    let other = Fixture::issue(&it.authority);
     it.serves(&other);
     let (state, problem) = it.at("n1", None, NOW);
     assert_eq!(state, State::Wrong);
@@ -106,7 +106,7 @@ fn what_its_port_shows_is_held_against_the_file() {
 fn a_stranger_s_one_and_a_missing_one_are_named() {
     let mut it = Fixture::new();
     let stranger = Authority::create("other", NOW, 10, &mut rand::rng()).unwrap();
-    let leaf = it.issue(&stranger);
+    let leaf = Fixture::issue(&stranger);
     it.stores(&leaf);
     it.serves(&leaf);
     let (state, problem) = it.at("n1", None, NOW);

@@ -62,9 +62,9 @@ fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
     let project = Project::open(global, inventory)?;
     let text = &project.source.trust.bundle;
     if global.json {
-        ui::json(&json!({ "bundle": text }))
+        ui::json(&json!({ "bundle": text }));
     } else {
-        ui::data(text)
+        ui::data(text);
     }
     Ok(ExitCode::SUCCESS)
 }

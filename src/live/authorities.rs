@@ -47,9 +47,10 @@ pub fn reached(source: &Source, observed: &Observed, old: &str, new: &str) -> Re
         .filter_map(|(_, fields)| Certificate::parse(&text(fields, "certificate")?).ok())
         .map(|leaf| leaf.is_issued_by(&authority))
         .collect();
-    match issued.iter().all(|by_new| *by_new) {
-        true => Reached { step: Handover::Drop, begun: false },
-        false => Reached { step: Handover::Reissue, begun: issued.contains(&true) },
+    if issued.iter().all(|by_new| *by_new) {
+        Reached { step: Handover::Drop, begun: false }
+    } else {
+        Reached { step: Handover::Reissue, begun: issued.contains(&true) }
     }
 }
 

@@ -13,7 +13,7 @@ certificate_probe() {
     [ -f "$certificate_file" ] && printf 'certificate=%s\n' "$(
         sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' <"$certificate_file" | base64 -w0
     )"
-    if [ "${1%/*}/ca.crt" -nt "$certificate_file" ]; then echo authority=newer; fi
+    [ -z "$(find "${1%/*}/ca.crt" -newer "$certificate_file" 2>/dev/null)" ] || echo authority=newer
     if [ -f "$certificate_key" ]; then
         stat -c 'owner=%U:%G
 mode=%a' -- "$certificate_key"

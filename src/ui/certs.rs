@@ -1,7 +1,10 @@
 //! The certificates of a cluster, for people.
 
+use std::fmt::Write;
+
 use super::table::{Cell, Tone, table};
 use crate::certs::{AuthorityEntry, Entry, Report, State, short};
+use crate::cluster::NodeName;
 
 /// Both tables, and what to do about what is wrong. `inventory` is how the user names it.
 pub fn certs(report: &Report, inventory: &str) -> String {
@@ -17,14 +20,14 @@ pub fn certs(report: &Report, inventory: &str) -> String {
     if !remedies.is_empty() {
         text.push_str("\nto mend it\n");
         for remedy in remedies {
-            text.push_str(&format!("  {remedy}\n"));
+            let _ = writeln!(text, "  {remedy}");
         }
     }
     text
 }
 
 /// The command that mends a certificate.
-pub fn remedy(entry: &Entry, inventory: &str) -> Option<String> {
+fn remedy(entry: &Entry, inventory: &str) -> Option<String> {
     let (node, service) = (&entry.node, &entry.service);
     match entry.state {
         State::Ok | State::Unknown => None,
@@ -34,12 +37,12 @@ pub fn remedy(entry: &Entry, inventory: &str) -> Option<String> {
 }
 
 fn row(entry: &Entry) -> Vec<Cell> {
-    let (tone, word) = match entry.state {
-        State::Ok => (Tone::Good, "ok".to_owned()),
-        State::Due => (Tone::Warn, entry.problem.clone().unwrap_or_default()),
-        State::Wrong => (Tone::Bad, entry.problem.clone().unwrap_or_default()),
-        State::Unknown => (Tone::Warn, entry.problem.clone().unwrap_or_default()),
+    let tone = match entry.state {
+        State::Ok => Tone::Good,
+        State::Due | State::Unknown => Tone::Warn,
+        State::Wrong => Tone::Bad,
     };
+    let word = entry.problem.clone().unwrap_or_else(|| "ok".into());
     let ports = entry.served.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     vec![
@@ -56,7 +59,7 @@ fn row(entry: &Entry) -> Vec<Cell> {
 }
 
 fn authority(entry: &AuthorityEntry) -> Vec<Cell> {
-    let nodes = entry.trusted_by.iter().map(|node| node.as_str()).collect::<Vec<_>>().join(" ");
+    let nodes = entry.trusted_by.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ");
     vec![
         entry.subject.as_str().into(),
         entry.role.into(),
