@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a run without changes costs, against its floor in the same minute: bare `ssh NODE true` to the same nodes at
-# once. On a lab of its own, eight machines, taken down at the end. bench.sh DEPLOY
+# once, and the time that the probe itself takes on the slowest node. On a lab of its own, eight machines, taken down at the end. bench.sh DEPLOY
 set -euo pipefail
 deploy=$(realpath "$1")
 rounds=${BENCH_ROUNDS:-5}
@@ -39,9 +39,32 @@ seconds() {
     awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.3f\n", b - a }'
 }
 
+# middle : the median of the numbers on standard input.
+middle() {
+    sort -n | sed -n "$(((rounds + 1) / 2))p"
+}
+
 # median COMMAND… : of several rounds.
 median() {
-    for _ in $(seq "$rounds"); do seconds "$@"; done | sort -n | sed -n "$(((rounds + 1) / 2))p"
+    for _ in $(seq "$rounds"); do seconds "$@"; done | middle
+}
+
+# probed VERB… : several rounds; of each the wall time and the longest execution on a node, in seconds.
+probed() {
+    local wall
+    for _ in $(seq "$rounds"); do
+        wall=$(seconds "$deploy" "$@" --trace "$folder/trace")
+        echo "$wall $(sed -n 's/.*"seconds":\([0-9.]*\).*"what":"execute".*/\1/p' "$folder/trace" | sort -n | tail -n1)"
+    done
+}
+
+# against FLOOR : of lines `wall probe`, the median wall time, the median probe, and the rest as a multiple of the floor.
+against() {
+    local lines
+    lines=$(cat)
+    printf '%8s s = probe %s s + %s × the floor\n' "$(cut -d' ' -f1 <<<"$lines" | middle)" \
+        "$(cut -d' ' -f2 <<<"$lines" | middle)" \
+        "$(awk -v floor="$1" '{ printf "%.2f\n", ($1 - $2) / floor }' <<<"$lines" | middle)"
 }
 
 bare() {
@@ -58,15 +81,17 @@ bare() {
 up=$(seconds "$deploy" lab up "$folder")
 cold=$(seconds "$deploy" apply --yes "$folder")
 floor=$(median bare)
-plan=$(median "$deploy" plan "$folder")
-again=$(median "$deploy" apply --yes "$folder")
+plan=$(probed plan "$folder" | against "$floor")
+again=$(probed apply --yes "$folder" | against "$floor")
 executions=$("$deploy" apply --yes --json "$folder" | grep -o '"[mwa][0-9]": [0-9]*' | sed 's/.*: //' | sort -n | tail -n1)
 status=$(median "$deploy" status "$folder")
+renewal=$(seconds "$deploy" certs renew --force --yes "$folder")
 
 printf 'lab up, eight nodes, kept image      %8s s\n' "$up"
 printf 'cold deploy, eight nodes             %8s s\n' "$cold"
 printf 'floor: eight bare ssh at once        %8s s  median of %s\n' "$floor" "$rounds"
-printf 'plan without changes                 %8s s  %s × the floor\n' "$plan" "$(awk -v a="$plan" -v b="$floor" 'BEGIN { printf "%.2f", a / b }')"
-printf 'apply without changes                %8s s  %s × the floor\n' "$again" "$(awk -v a="$again" -v b="$floor" 'BEGIN { printf "%.2f", a / b }')"
+printf 'plan without changes                 %s\n' "$plan"
+printf 'apply without changes                %s\n' "$again"
 printf 'status                               %8s s\n' "$status"
+printf 'every certificate made anew          %8s s\n' "$renewal"
 printf 'remote executions on a node at most  %8s\n' "$executions"

@@ -22,8 +22,8 @@ say "Status"
 
 address=$(sed -n 's/^ *n1:.*address: *\([0-9.]*\).*/\1/p' "$folder/cluster.yaml")
 config=$(sed -n 's/^ *config: *//p' "$folder/cluster.yaml")
-# The certificate that clients check the cluster against; any app node has it.
-ssh -F "$config" n1 cat /etc/pgbouncer/tls/ca.crt >"$folder/ca.crt"
+# What clients check the cluster against.
+"$deploy" certs ca "$folder" >"$folder/ca.crt"
 cat <<TEXT
 
 It is yours:
