@@ -130,7 +130,7 @@ impl Body {
     }
 }
 
-fn shape(error: &serde_saphyr::Error) -> BodyError {
+pub(super) fn shape(error: &serde_saphyr::Error) -> BodyError {
     let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
     BodyError::Shape { line, column }
 }
@@ -155,7 +155,7 @@ fn block(text: &str) -> Zeroizing<String> {
 }
 
 /// A YAML double-quoted scalar on one line, whatever the text holds.
-fn quoted(text: &str) -> Zeroizing<String> {
+pub(super) fn quoted(text: &str) -> Zeroizing<String> {
     let mut out = Zeroizing::new(String::with_capacity(10 * text.len() + 2));
     out.push('"');
     for character in text.chars() {

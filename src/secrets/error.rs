@@ -41,7 +41,7 @@ pub enum StoreError {
     TooLarge(PathBuf),
     /// Two branches changed it.
     #[error(
-        "{0} holds git's merge conflict markers: two branches changed it, and encrypted text cannot be merged; take one side whole (`git checkout --ours` or `--theirs` on the file), then apply again, which makes what is missing"
+        "{0} holds git's merge conflict markers: two branches changed it, and encrypted text cannot be merged; take one side whole (`git checkout --ours` or `--theirs` on the file), then set again what the other side changed (`deploy secrets set`)"
     )]
     MergeConflict(PathBuf),
     /// Not an age file but readable text.
@@ -66,7 +66,7 @@ pub enum StoreError {
         origin: String,
         /// The recipients that the identity belongs to.
         own: BTreeSet<Recipient>,
-        /// The recipients that the inventory names.
+        /// The recipients that could, as far as that is known.
         known: BTreeSet<Recipient>,
     },
     /// Keys, where a passphrase is asked for.
@@ -89,7 +89,7 @@ pub enum StoreError {
         path: PathBuf,
         /// Where the passphrase came from.
         origin: String,
-        /// The recipients that the inventory names.
+        /// The recipients that could open it, as far as that is known.
         known: BTreeSet<Recipient>,
     },
     /// Not the passphrase.
@@ -121,6 +121,16 @@ pub enum StoreError {
     /// It was opened by a key, and says nothing of whom to seal it to.
     #[error("{0} names no recipients, so it could not be sealed again; add a `recipients:` list to its text")]
     NoRecipients(PathBuf),
+    /// Sealing it anew would lock out whoever asks for it.
+    #[error("{path} was left as it is: {origin} could not open it afterwards; {}", instead(own))]
+    LockedOut {
+        /// The store.
+        path: PathBuf,
+        /// Where the identity came from.
+        origin: String,
+        /// The recipients that the identity belongs to.
+        own: BTreeSet<Recipient>,
+    },
     /// Nobody could open it, or anybody.
     #[error("the store needs at least one recipient, or a passphrase of 12 characters or more")]
     WeakSeal,
@@ -158,9 +168,21 @@ fn list(recipients: &BTreeSet<Recipient>) -> String {
     recipients.iter().map(Recipient::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn openers(known: &BTreeSet<Recipient>) -> String {
+/// Who could open a store, as an error says it.
+pub(super) fn openers(known: &BTreeSet<Recipient>) -> String {
     if known.is_empty() {
-        return "the inventory names no recipients that could".into();
+        return "neither the store nor the inventory names the recipients that could".into();
     }
-    format!("by the inventory, these could: {}; ask one of them for `deploy secrets rekey`", list(known))
+    format!(
+        "these recipients can: {}; ask one of them to add yours to the inventory and to run `deploy secrets rekey`",
+        list(known)
+    )
+}
+
+fn instead(own: &BTreeSet<Recipient>) -> String {
+    if own.is_empty() {
+        return "give the identity of one of the inventory's recipients with --identity FILE beside the passphrase"
+            .into();
+    }
+    format!("add {} to `trust.recipients`, or let one of those that are named there do it", list(own))
 }

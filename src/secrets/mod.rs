@@ -7,7 +7,10 @@
 
 mod body;
 mod error;
+mod form;
 mod identity;
+mod list_text;
+mod named;
 mod new_identity;
 mod recipient;
 mod scram;
@@ -19,11 +22,13 @@ mod store_lock;
 
 pub use body::{BodyError, CaMaterial};
 pub use error::StoreError;
+pub use form::{Form, FormError, is_short};
 pub use identity::{Identity, IdentityError};
+pub use list_text::{read_secrets, write_secrets};
 pub use new_identity::NewIdentity;
 pub use recipient::{Recipient, RecipientError};
 pub use scram::{scram_matches, scram_verifier};
 pub use seal::Seal;
 pub use secret::Secret;
-pub use store::{SECRET_LENGTH, Store};
+pub use store::{SECRET_LENGTH, SealedTo, Store};
 pub use store_lock::StoreLock;

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::str::FromStr;
 
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use age::secrecy::SecretString;
@@ -12,6 +11,7 @@ use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 use zeroize::Zeroizing;
 
 use super::identity::{Identity, Keys};
+use super::named::Named;
 use super::recipient::Recipient;
 use super::secret::Secret;
 
@@ -21,6 +21,8 @@ const WORK_FACTOR: u8 = if cfg!(test) { 10 } else { 18 };
 const MAX_WORK_FACTOR: u8 = 20;
 /// A passphrase must withstand guessing by anyone who can read the repository.
 const MIN_PASSPHRASE: usize = 12;
+/// What is said where nothing more is known.
+const NO_DECRYPTION: &str = "it does not decrypt";
 
 /// Who may open what is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +65,7 @@ impl Seal {
     pub(super) fn close(&self, text: &str) -> Result<Vec<u8>, EncryptError> {
         let encryptor = match self {
             Self::Recipients(recipients) => {
-                let keys: Vec<_> = recipients
-                    .iter()
-                    .filter_map(|key| age::x25519::Recipient::from_str(key.as_str()).ok())
-                    .collect();
+                let keys: Vec<Named> = recipients.iter().filter_map(Named::new).collect();
                 Encryptor::with_recipients(keys.iter().map(|key| key as &dyn age::Recipient))?
             }
             Self::Passphrase(text) => {
@@ -84,11 +83,20 @@ impl Seal {
     }
 }
 
+/// Whether a passphrase is asked for; what is wrong where it is no age file.
+pub(super) fn is_by_passphrase(sealed: &[u8]) -> Result<bool, String> {
+    let decryptor = Decryptor::new_buffered(ArmoredReader::new(sealed));
+    decryptor.map(|decryptor| decryptor.is_scrypt()).map_err(|error| match classify(error, None) {
+        OpenFailure::Damaged(detail) => detail,
+        _ => NO_DECRYPTION.into(),
+    })
+}
+
 /// Decrypts an age file, armoured or not.
 pub(super) fn open(sealed: &[u8], identity: &Identity) -> Result<Zeroizing<String>, OpenFailure> {
     let damaged = |detail: String| OpenFailure::Damaged(detail);
-    let decryptor =
-        Decryptor::new_buffered(ArmoredReader::new(sealed)).map_err(|error| classify(error, identity))?;
+    let decryptor = Decryptor::new_buffered(ArmoredReader::new(sealed))
+        .map_err(|error| classify(error, Some(&identity.keys)))?;
     let opened = match (&identity.keys, decryptor.is_scrypt()) {
         (Keys::X25519(_), true) => return Err(OpenFailure::NeedsPassphrase),
         (Keys::Passphrase(_), false) => return Err(OpenFailure::NotByPassphrase),
@@ -99,7 +107,7 @@ pub(super) fn open(sealed: &[u8], identity: &Identity) -> Result<Zeroizing<Strin
             decryptor.decrypt(std::iter::once(&key as &dyn age::Identity))
         }
     };
-    let mut reader = opened.map_err(|error| classify(error, identity))?;
+    let mut reader = opened.map_err(|error| classify(error, Some(&identity.keys)))?;
     // Room for all of it: a buffer that grows leaves copies behind that are not wiped.
     let mut plain = Zeroizing::new(Vec::with_capacity(sealed.len() + 1));
     reader.read_to_end(&mut plain).map_err(|error| damaged(error.to_string()))?;
@@ -107,15 +115,15 @@ pub(super) fn open(sealed: &[u8], identity: &Identity) -> Result<Zeroizing<Strin
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn classify(error: DecryptError, identity: &Identity) -> OpenFailure {
-    match (error, &identity.keys) {
+fn classify(error: DecryptError, keys: Option<&Keys>) -> OpenFailure {
+    match (error, keys) {
         (DecryptError::ExcessiveWork { required, .. }, _) => OpenFailure::TooMuchWork(required),
-        (DecryptError::NoMatchingKeys | DecryptError::KeyDecryptionFailed, Keys::X25519(_)) => {
+        (DecryptError::NoMatchingKeys | DecryptError::KeyDecryptionFailed, Some(Keys::X25519(_))) => {
             OpenFailure::NoMatchingKey
         }
         (
             DecryptError::NoMatchingKeys | DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed,
-            Keys::Passphrase(_),
+            Some(Keys::Passphrase(_)),
         ) => OpenFailure::WrongPassphrase,
         (DecryptError::Io(error), _) => OpenFailure::Damaged(error.to_string()),
         (DecryptError::UnknownFormat, _) => {
@@ -125,7 +133,7 @@ fn classify(error: DecryptError, identity: &Identity) -> OpenFailure {
         (DecryptError::InvalidHeader, _) => {
             OpenFailure::Damaged("its header is not one of an age file".into())
         }
-        (_, _) => OpenFailure::Damaged("it does not decrypt".into()),
+        (_, _) => OpenFailure::Damaged(NO_DECRYPTION.into()),
     }
 }
 

@@ -21,6 +21,8 @@ const END: &str = "-----END AGE ENCRYPTED FILE-----";
 pub(super) struct SealedFile {
     path: PathBuf,
     seen: Option<[u8; 32]>,
+    /// Held where the file must stay as it is for longer than a write.
+    lock: Option<StoreLock>,
 }
 
 impl SealedFile {
@@ -28,7 +30,7 @@ impl SealedFile {
     pub fn absent(path: &Path) -> Result<Self, StoreError> {
         match read(path)? {
             Some(_) => Err(StoreError::Exists(path.into())),
-            None => Ok(Self { path: path.into(), seen: None }),
+            None => Ok(Self { path: path.into(), seen: None, lock: None }),
         }
     }
 
@@ -38,23 +40,39 @@ impl SealedFile {
         let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
         let bytes = read(path)?.ok_or_else(|| StoreError::Missing(path.into()))?;
         let seen = Some(Sha256::digest(&bytes).into());
-        Ok((Self { path: path.into(), seen }, recognise(path, bytes)?))
+        Ok((Self { path: path.into(), seen, lock: None }, recognise(path, bytes)?))
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Keeps other processes from writing the file until this is dropped, and refuses where one has done so since it was
+    /// read; `what` tells them what is done here.
+    pub fn lock(&mut self, what: &str) -> Result<(), StoreError> {
+        let lock = StoreLock::acquire(&self.path, what, PATIENCE)?;
+        self.unchanged()?;
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    fn unchanged(&self) -> Result<(), StoreError> {
+        let now: Option<[u8; 32]> = read(&self.path)?.map(|bytes| Sha256::digest(bytes).into());
+        match (now, self.seen) {
+            (Some(_), None) => Err(StoreError::Exists(self.path.clone())),
+            (now, seen) if now != seen => Err(StoreError::Changed(self.path.clone())),
+            _ => Ok(()),
+        }
+    }
+
     /// Puts `bytes` in the file's place in one step: whoever looks sees the old file or the new one, also after a power
     /// cut.
     pub fn replace(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let _lock = StoreLock::acquire(&self.path, PATIENCE)?;
-        let now: Option<[u8; 32]> = read(&self.path)?.map(|bytes| Sha256::digest(bytes).into());
-        match (now, self.seen) {
-            (Some(_), None) => return Err(StoreError::Exists(self.path.clone())),
-            (now, seen) if now != seen => return Err(StoreError::Changed(self.path.clone())),
-            _ => {}
-        }
+        let _lock = match self.lock {
+            Some(_) => None,
+            None => Some(StoreLock::acquire(&self.path, "", PATIENCE)?),
+        };
+        self.unchanged()?;
         self.write(bytes).map_err(|source| StoreError::Write { path: self.path.clone(), source })?;
         self.seen = Some(Sha256::digest(bytes).into());
         Ok(())

@@ -3,7 +3,7 @@
 //! It is read whole, changed in memory, and saved whole; nothing is written until [`Store::save`]. A run saves before it
 //! uses what it generated, so that no node ever knows a password that the store does not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rand::distr::{Alphanumeric, SampleString};
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::body::{Body, CaMaterial};
 use super::error::StoreError;
 use super::identity::{Identity, Keys};
+use super::named;
 use super::recipient::Recipient;
 use super::seal::{self, OpenFailure, Seal};
 use super::sealed_file::SealedFile;
@@ -26,8 +27,21 @@ pub const SECRET_LENGTH: usize = 36;
 pub struct Store {
     file: SealedFile,
     seal: Seal,
+    /// The recipients that the file names in the clear.
+    named: BTreeSet<Recipient>,
     body: Body,
     dirty: bool,
+}
+
+/// Who can open a store, as far as its file tells without being opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SealedTo {
+    /// Everyone who holds the private key of one of these.
+    Recipients(BTreeSet<Recipient>),
+    /// Everyone who knows the passphrase.
+    Passphrase,
+    /// Recipients that the file does not name, because another program sealed it.
+    Unnamed,
 }
 
 impl Store {
@@ -43,18 +57,34 @@ impl Store {
             ca: None,
             next_ca: None,
             mark: None,
-            secrets: std::collections::BTreeMap::new(),
+            secrets: BTreeMap::new(),
         };
-        Ok(Self { file, seal, body, dirty: true })
+        Ok(Self { file, seal, named: BTreeSet::new(), body, dirty: true })
     }
 
-    /// Opens the store at `path`. `known` are the recipients that the inventory names: an error tells who could open it.
+    /// Who can open the store at `path`; nothing is opened.
+    pub fn sealed_to(path: &Path) -> Result<SealedTo, StoreError> {
+        let (file, sealed) = SealedFile::read(path)?;
+        match named::recipients(&sealed) {
+            named if !named.is_empty() => Ok(SealedTo::Recipients(named)),
+            _ => match seal::is_by_passphrase(&sealed) {
+                Ok(true) => Ok(SealedTo::Passphrase),
+                Ok(false) => Ok(SealedTo::Unnamed),
+                Err(detail) => Err(StoreError::Damaged { path: file.path().into(), detail }),
+            },
+        }
+    }
+
+    /// Opens the store at `path`. An error tells who could open it: the recipients that the file names, else `known`,
+    /// which are those of the inventory.
     ///
     /// It will be sealed again to the recipients that its own text names, or, where it names none, by the passphrase that
     /// opened it.
     pub fn open(path: &Path, identity: &Identity, known: &BTreeSet<Recipient>) -> Result<Self, StoreError> {
         let (file, sealed) = SealedFile::read(path)?;
         let path = file.path();
+        let named = named::recipients(&sealed);
+        let known = if named.is_empty() { known } else { &named };
         let text =
             seal::open(&sealed, identity).map_err(|failure| explain(failure, path, identity, known))?;
         let body = Body::parse(&text).map_err(|source| StoreError::Contents { path: path.into(), source })?;
@@ -63,7 +93,12 @@ impl Store {
             Keys::Passphrase(text) => Seal::Passphrase(text.clone()),
             Keys::X25519(_) => return Err(StoreError::NoRecipients(path.into())),
         };
-        Ok(Self { file, seal, body, dirty: false })
+        Ok(Self { file, seal, named, body, dirty: false })
+    }
+
+    /// Keeps every other process from writing the store until this one is dropped; `what` tells them what is done here.
+    pub fn lock(&mut self, what: &str) -> Result<(), StoreError> {
+        self.file.lock(what)
     }
 
     /// The cluster that the store was made for.
@@ -85,20 +120,43 @@ impl Store {
         &self.seal
     }
 
-    /// Seals it to others from the next save on. What they could read before, from version control, they still can.
-    pub fn set_seal(&mut self, seal: Seal) -> Result<(), StoreError> {
+    /// Seals it to others and writes it, unless it is sealed to exactly them already; says whether it was written.
+    ///
+    /// It is opened again before it is written: an `identity` that could not do that is refused. What others could read
+    /// before, from version control, they still can.
+    pub fn rekey(&mut self, seal: Seal, identity: &Identity) -> Result<bool, StoreError> {
         if !seal.is_sound() {
             return Err(StoreError::WeakSeal);
         }
-        self.dirty |= self.seal != seal;
-        self.body.recipients = seal.recipients();
-        self.seal = seal;
-        Ok(())
+        if seal == self.seal && seal.recipients() == self.named {
+            return Ok(false);
+        }
+        let body = Body { recipients: seal.recipients(), ..self.body.clone() };
+        let text = body.write();
+        let sealed = seal.close(&text).map_err(|error| StoreError::Sealing(error.to_string()))?;
+        if !seal::open(&sealed, identity).is_ok_and(|opened| opened == text) {
+            let (path, origin) = (self.file.path().into(), identity.origin().into());
+            return Err(StoreError::LockedOut { path, origin, own: identity.recipients() });
+        }
+        self.file.replace(&sealed)?;
+        (self.named, self.seal, self.body, self.dirty) = (seal.recipients(), seal, body, false);
+        Ok(true)
     }
 
     /// The names of all secrets, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.body.secrets.keys().map(String::as_str)
+    }
+
+    /// All secrets by name.
+    pub fn secrets(&self) -> &BTreeMap<String, Secret> {
+        &self.body.secrets
+    }
+
+    /// Puts `secrets` in the place of all that there are.
+    pub fn replace_secrets(&mut self, secrets: BTreeMap<String, Secret>) {
+        self.dirty |= self.body.secrets != secrets;
+        self.body.secrets = secrets;
     }
 
     /// A secret, if there is one of that name.
@@ -186,6 +244,7 @@ impl Store {
         let sealed =
             self.seal.close(&self.body.write()).map_err(|error| StoreError::Sealing(error.to_string()))?;
         self.file.replace(&sealed)?;
+        self.named = self.seal.recipients();
         self.dirty = false;
         Ok(true)
     }

@@ -22,8 +22,9 @@ pub struct StoreLock {
 }
 
 impl StoreLock {
-    /// Takes the lock of the store at `store`, waiting for at most `patience` while another process holds it.
-    pub fn acquire(store: &Path, patience: Duration) -> Result<Self, StoreError> {
+    /// Takes the lock of the store at `store`, waiting for at most `patience` while another process holds it. Whoever
+    /// waits in vain is told `what` the holder does, where that is not empty.
+    pub fn acquire(store: &Path, what: &str, patience: Duration) -> Result<Self, StoreError> {
         let name = store.file_name().unwrap_or_default().to_string_lossy();
         let path = store.with_file_name(format!(".{name}.lock"));
         let failed = |source| StoreError::Write { path: path.clone(), source };
@@ -42,7 +43,8 @@ impl StoreLock {
                 Ok(()) if is_at(&file, &path) => {
                     file.set_len(0).map_err(failed)?;
                     file.rewind().map_err(failed)?;
-                    writeln!(file, "process {}", std::process::id()).map_err(failed)?;
+                    let what = if what.is_empty() { String::new() } else { format!(" ({what})") };
+                    writeln!(file, "process {}{what}", std::process::id()).map_err(failed)?;
                     return Ok(Self { path, _file: file });
                 }
                 Ok(()) => {}
@@ -85,12 +87,12 @@ mod tests {
     fn the_second_is_told_who_holds_it_and_gets_it_afterwards() {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("secrets.age");
-        let first = StoreLock::acquire(&store, Duration::ZERO).unwrap();
-        let error = StoreLock::acquire(&store, Duration::ZERO).unwrap_err();
-        assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+        let first = StoreLock::acquire(&store, "a test", Duration::ZERO).unwrap();
+        let error = StoreLock::acquire(&store, "a test", Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains(&format!("process {} (a test)", std::process::id())), "{error}");
         drop(first);
         assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing left behind");
-        StoreLock::acquire(&store, Duration::ZERO).unwrap();
+        StoreLock::acquire(&store, "a test", Duration::ZERO).unwrap();
     }
 
     #[test]
@@ -98,7 +100,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("secrets.age");
         fs::write(dir.path().join(".secrets.age.lock"), "process 1\n").unwrap();
-        StoreLock::acquire(&store, Duration::ZERO).unwrap();
+        StoreLock::acquire(&store, "a test", Duration::ZERO).unwrap();
     }
 
     #[test]
@@ -110,7 +112,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..20 {
-                        let lock = StoreLock::acquire(&store, Duration::from_secs(60)).unwrap();
+                        let lock = StoreLock::acquire(&store, "a test", Duration::from_secs(60)).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
                         drop(lock);

@@ -86,7 +86,7 @@ fn a_save_without_changes_writes_nothing() {
     let (secret, ca) = (store.secret("postgres").unwrap().clone(), store.ca().unwrap().clone());
     store.set("postgres", secret);
     store.set_ca(ca);
-    store.set_seal(Seal::Recipients(fixture.recipients.clone())).unwrap();
+    assert!(!store.rekey(Seal::Recipients(fixture.recipients.clone()), &fixture.identity).unwrap());
     store.remove("absent");
     assert!(!store.save().unwrap());
     assert_eq!(fs::read(&fixture.path).unwrap(), before);
@@ -128,7 +128,7 @@ fn a_failed_save_leaves_the_store_as_it_was() {
     let before = fs::read(&fixture.path).unwrap();
     let mut store = fixture.open().unwrap();
     store.ensure("a", &mut rng());
-    let lock = crate::secrets::StoreLock::acquire(&fixture.path, std::time::Duration::ZERO).unwrap();
+    let lock = crate::secrets::StoreLock::acquire(&fixture.path, "", std::time::Duration::ZERO).unwrap();
     assert!(matches!(store.save(), Err(StoreError::Locked { .. })));
     assert_eq!(fs::read(&fixture.path).unwrap(), before);
     drop(lock);
@@ -151,7 +151,8 @@ fn a_link_to_the_store_stays_a_link() {
 fn a_wrong_identity_is_told_who_could_open_it() {
     let fixture = Fixture::with_store();
     let eve = NewIdentity::generate();
-    let error = Store::open(&fixture.path, &eve.identity("eve").unwrap(), &fixture.recipients).unwrap_err();
+    // Whatever the inventory names: the file itself tells.
+    let error = Store::open(&fixture.path, &eve.identity("eve").unwrap(), &BTreeSet::new()).unwrap_err();
     assert!(matches!(error, StoreError::WrongIdentity { .. }));
     let message = error.to_string();
     assert!(message.contains(eve.recipient().as_str()) && message.contains("eve"));
@@ -162,15 +163,65 @@ fn a_wrong_identity_is_told_who_could_open_it() {
 }
 
 #[test]
-fn a_new_seal_lets_others_in_and_the_old_out() {
+fn a_rekey_lets_others_in_and_never_out_whoever_does_it() {
     let fixture = Fixture::with_store();
-    let ben = NewIdentity::generate();
+    let (ben, before) = (NewIdentity::generate(), fs::read(&fixture.path).unwrap());
     let mut store = fixture.open().unwrap();
-    assert!(matches!(store.set_seal(Seal::Recipients(BTreeSet::new())), Err(StoreError::WeakSeal)));
-    store.set_seal(Seal::Recipients([ben.recipient().clone()].into())).unwrap();
-    store.save().unwrap();
-    assert!(fixture.open().is_err());
-    assert!(Store::open(&fixture.path, &ben.identity("ben").unwrap(), &BTreeSet::new()).is_ok());
+    let seal = |all: BTreeSet<Recipient>| Seal::Recipients(all);
+    let alone = BTreeSet::from([ben.recipient().clone()]);
+    let both: BTreeSet<Recipient> = alone.union(&fixture.recipients).cloned().collect();
+    assert!(matches!(store.rekey(seal(BTreeSet::new()), &fixture.identity), Err(StoreError::WeakSeal)));
+    let error = store.rekey(seal(alone.clone()), &fixture.identity).unwrap_err();
+    assert!(matches!(error, StoreError::LockedOut { .. }));
+    assert!(error.to_string().contains(fixture.recipients.first().unwrap().as_str()), "{error}");
+    assert_eq!(fs::read(&fixture.path).unwrap(), before);
+
+    assert!(store.rekey(seal(both.clone()), &fixture.identity).unwrap());
+    assert!(!store.rekey(seal(both.clone()), &fixture.identity).unwrap(), "nothing to do");
+    assert_eq!(Store::sealed_to(&fixture.path).unwrap(), SealedTo::Recipients(both));
+    let by_ben = ben.identity("ben").unwrap();
+    let mut store = Store::open(&fixture.path, &by_ben, &BTreeSet::new()).unwrap();
+    assert!(store.secret("postgres").is_some());
+    assert!(store.rekey(seal(alone), &by_ben).unwrap());
+    assert!(matches!(fixture.open(), Err(StoreError::WrongIdentity { .. })));
+}
+
+#[test]
+fn a_store_of_another_program_is_opened_and_a_rekey_names_its_recipients() {
+    use std::io::Write;
+    let fixture = Fixture::with_store();
+    let text = fixture.open().unwrap().body.write();
+    let key: age::x25519::Recipient = fixture.recipients.first().unwrap().as_str().parse().unwrap();
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(&key as &dyn age::Recipient)).unwrap();
+    let mut sealed = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut sealed).unwrap();
+    writer.write_all(text.as_bytes()).unwrap();
+    writer.finish().unwrap();
+    fs::write(&fixture.path, sealed).unwrap();
+
+    assert_eq!(Store::sealed_to(&fixture.path).unwrap(), SealedTo::Unnamed);
+    let eve = NewIdentity::generate().identity("eve").unwrap();
+    let error = Store::open(&fixture.path, &eve, &fixture.recipients).unwrap_err();
+    assert!(error.to_string().contains(fixture.recipients.first().unwrap().as_str()), "{error}");
+    let mut store = fixture.open().unwrap();
+    assert!(store.rekey(Seal::Recipients(fixture.recipients.clone()), &fixture.identity).unwrap());
+    let named = SealedTo::Recipients(fixture.recipients.clone());
+    assert_eq!(Store::sealed_to(&fixture.path).unwrap(), named);
+}
+
+#[test]
+fn while_one_holds_the_lock_nobody_else_writes() {
+    let fixture = Fixture::with_store();
+    let (mut first, mut second) = (fixture.open().unwrap(), fixture.open().unwrap());
+    first.lock("deploy secrets edit").unwrap();
+    second.ensure("b", &mut rng());
+    let error = second.save().unwrap_err();
+    assert!(error.to_string().contains("deploy secrets edit"), "{error}");
+    first.ensure("a", &mut rng());
+    assert!(first.save().unwrap(), "the holder itself writes");
+    assert!(matches!(second.lock("late"), Err(StoreError::Locked { .. })));
+    drop(first);
+    assert!(matches!(second.lock("late"), Err(StoreError::Changed(_))));
 }
 
 #[test]
@@ -179,6 +230,7 @@ fn a_passphrase_stays_the_seal_over_saves() {
     let words = Secret::new("correct horse battery");
     assert!(Store::create(&fixture.path, "lab", Seal::Passphrase(Secret::new("short"))).is_err());
     Store::create(&fixture.path, "lab", Seal::Passphrase(words.clone())).unwrap().save().unwrap();
+    assert_eq!(Store::sealed_to(&fixture.path).unwrap(), SealedTo::Passphrase);
     let by = |text: &str| Identity::from_passphrase(Secret::new(text), "DEPLOY_PASSPHRASE");
     let open = |identity: &Identity| Store::open(&fixture.path, identity, &BTreeSet::new());
     let mut store = open(&by(words.expose())).unwrap();
