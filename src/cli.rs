@@ -48,6 +48,9 @@ pub enum Command {
     Certs(Certs),
     /// Write every file that the nodes would get into a folder; needs no network.
     Render(Render),
+    /// Look at the secrets of a cluster, change them, and see who can open the store.
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Print the JSON schema of inventories.
     Schema,
     /// Make every node of an inventory a real machine inside this one.
@@ -166,6 +169,45 @@ pub struct Render {
     /// Folder to write into, one folder for each node.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+/// What to do with the secrets of a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// List all secrets: what each is for and where it comes from, without any value.
+    List {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print one secret.
+    Show {
+        #[command(flatten)]
+        target: Target,
+        /// The secret, as `list` names it.
+        name: String,
+    },
+    /// Give a secret a value: from standard input, or asked for without being shown.
+    Set {
+        #[command(flatten)]
+        target: Target,
+        /// The secret, as `list` names it.
+        name: String,
+    },
+    /// Open all secrets of the store in $EDITOR; the decrypted text never reaches a disk.
+    Edit {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Encrypt the store anew, to the recipients of the inventory.
+    Rekey {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show who can open the store, and who should by the inventory.
+    Recipients {
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 /// A release of Debian that the lab can run.

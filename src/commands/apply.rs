@@ -20,7 +20,7 @@ use crate::{cli, ui};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let begun = Instant::now();
-    let mut project = Project::open(global, &args.target.inventory)?;
+    let mut project = Project::open(global, &args.target.inventory).await?;
     let plan = super::plan::make(&mut project).await?;
     if plan.is_empty() {
         project.save()?;

@@ -25,7 +25,7 @@ const YEARS: u32 = Authority::DEFAULT_YEARS;
 
 pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
     match (&wanted.command, &wanted.inventory) {
-        (Some(CertsCommand::Ca(target)), _) => ca(global, &target.inventory),
+        (Some(CertsCommand::Ca(target)), _) => ca(global, &target.inventory).await,
         (Some(CertsCommand::Renew(args)), _) => renew(global, args).await,
         (Some(CertsCommand::RotateCa(args)), _) => rotate(global, args).await,
         (None, Some(inventory)) => list(global, inventory, wanted.within).await,
@@ -34,7 +34,7 @@ pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
 }
 
 async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<ExitCode> {
-    let project = Project::open(global, inventory)?;
+    let project = Project::open(global, inventory).await?;
     let source = &project.source;
     let answers = observe::observe_also(source, &project.hosts(), |node| certs::probes(source, node)).await?;
     let current = project.store.ca().map(|ca| ("current", ca.certificate.as_str()));
@@ -58,8 +58,8 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
 }
 
 /// What clients have to trust: two authorities while one takes the place of the other.
-fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
-    let project = Project::open(global, inventory)?;
+async fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
+    let project = Project::open(global, inventory).await?;
     let text = &project.source.trust.bundle;
     if global.json {
         ui::json(&json!({ "bundle": text }));
@@ -71,7 +71,7 @@ fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
 
 async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
     let begun = Instant::now();
-    let mut project = Project::open(global, &args.target.inventory)?;
+    let mut project = Project::open(global, &args.target.inventory).await?;
     let renewal = selection(&project, args)?;
     if args.force {
         project.source_mut()?.renewal = Some(renewal.clone());
@@ -118,7 +118,7 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
     let inventory = args.target.inventory.display();
     loop {
         let begun = Instant::now();
-        let mut project = Project::open(global, &args.target.inventory)?;
+        let mut project = Project::open(global, &args.target.inventory).await?;
         if project.store.next_ca().is_none() {
             let new = Authority::create(
                 project.source.cluster.name(),

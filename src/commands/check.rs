@@ -14,8 +14,8 @@ use crate::{preflight, ui};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     // A bad inventory is an error of its own; a store that does not open is a check that fails.
-    super::project::cluster(&target.inventory)?;
-    let verdicts = match Project::open(global, &target.inventory) {
+    super::project::files(&target.inventory)?;
+    let verdicts = match Project::open(global, &target.inventory).await {
         Ok(project) => {
             let mut verdicts = vec![preflight::identity(None)];
             verdicts.extend(preflight::run(&project.source, &project.hosts()).await?);

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use super::Global;
+use super::project::Files;
 use crate::cli::{Lab, Release, Target};
 use crate::cluster::Cluster;
 use crate::inventory::model::Debian;
@@ -45,7 +46,7 @@ pub async fn run(global: &Global, command: Lab) -> Result<ExitCode> {
 
 /// The lab of an inventory. Its image keeps the archives of every package that its roles install.
 fn spec(target: &Target, debian: Option<Release>) -> Result<LabSpec> {
-    let (cluster, library, _) = super::project::cluster(&target.inventory)?;
+    let Files { cluster, library, .. } = super::project::files(&target.inventory)?;
     let release = match debian {
         Some(Release::Twelve) => Debian::Bookworm,
         Some(Release::Thirteen) => Debian::Trixie,

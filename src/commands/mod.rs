@@ -8,19 +8,24 @@ mod lab;
 mod plan;
 mod project;
 mod render;
+mod secrets;
 mod status;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use tokio::sync::OnceCell;
 
 use crate::cli::{Cli, Command};
+use crate::secrets::Secret;
 use crate::{inventory, ui};
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let global = Global { json: cli.json, identity: cli.identity, trace: cli.trace };
+    let global =
+        Global { json: cli.json, identity: cli.identity, trace: cli.trace, outside: OnceCell::new() };
     match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Check(target) => check::run(&global, &target).await,
@@ -30,6 +35,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(target) => status::run(&global, &target).await,
         Command::Certs(command) => certs::run(&global, &command).await,
         Command::Render(args) => render::run(&global, &args),
+        Command::Secrets(command) => secrets::run(&global, command).await,
         Command::Schema => {
             ui::json(&inventory::schema());
             Ok(ExitCode::SUCCESS)
@@ -55,4 +61,6 @@ struct Global {
     json: bool,
     identity: Option<std::path::PathBuf>,
     trace: Option<std::path::PathBuf>,
+    /// Secrets from outside, once a run has read them.
+    outside: OnceCell<BTreeMap<String, Secret>>,
 }

@@ -16,7 +16,7 @@ use crate::{cli, observe, plan, ui};
 const PENDING: u8 = 2;
 
 pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
-    let mut project = Project::open(global, &args.target.inventory)?;
+    let mut project = Project::open(global, &args.target.inventory).await?;
     let plan = make(&mut project).await?;
     if global.json {
         let mut json = ui::plan_json(&plan);

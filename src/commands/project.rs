@@ -8,14 +8,16 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Global;
 use crate::cluster::{Cluster, NodeName};
-use crate::inventory;
+use crate::inventory::{self, Problems};
 use crate::live::Observed;
-use crate::live::{self, Reached, secret_names};
+use crate::live::{self, Reached, secret_names, secret_uses};
 use crate::observe::{self, Hosts};
 use crate::pki::{Authority, Handover, Trust};
 use crate::render::Source;
 use crate::role::Library;
-use crate::secrets::{CaMaterial, Identity, Recipient, Secret, Store};
+use crate::secrets::{
+    CaMaterial, Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
+};
 use crate::transport::{Fleet, Trace};
 use crate::ui::Hint;
 
@@ -33,10 +35,106 @@ pub struct Project {
 }
 
 /// The inventory and its roles, without secrets.
-pub fn cluster(path: &Path) -> Result<(Cluster, Library, PathBuf)> {
-    let loaded = inventory::load(path)?;
-    let library = Library::with_folder(&loaded.dir)?;
-    Ok((Cluster::new(loaded.inventory, &library), library, loaded.dir))
+pub struct Files {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Roles and templates.
+    pub library: Library,
+    /// The folder of the inventory.
+    pub dir: PathBuf,
+}
+
+/// Reads the inventory and its roles.
+pub fn files(path: &Path) -> Result<Files> {
+    let inventory::Loaded { inventory, dir, file, source, places } = inventory::load(path)?;
+    let library = Library::with_folder(&dir)?;
+    let cluster = Cluster::new(inventory, &library);
+    let names = secret_names(&cluster, &library);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let problems = inventory::check_secrets(&cluster.inventory, &places, &names);
+    if !problems.is_empty() {
+        return Err(Problems::new(&file.to_string_lossy(), &source, problems).into());
+    }
+    Ok(Files { cluster, library, dir })
+}
+
+impl Files {
+    /// The recipients that the inventory names.
+    pub fn recipients(&self) -> BTreeSet<Recipient> {
+        self.cluster.inventory.trust.recipients.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// The secrets that do not come from the store.
+    pub fn outside(&self) -> BTreeMap<String, Outside> {
+        let sources = &self.cluster.inventory.secrets;
+        sources.iter().filter_map(|(name, source)| Some((name.clone(), source.outside()?))).collect()
+    }
+}
+
+/// Opens the store beside the inventory by the identity at hand.
+pub fn open_store(global: &Global, files: &Files) -> Result<(Store, Identity)> {
+    let file = files.dir.join(STORE);
+    if !file.exists() {
+        let hint = format!(
+            "`deploy init {}` makes an identity and the store beside the inventory",
+            files.dir.display()
+        );
+        return Err(anyhow!("there is no secret store at {}", file.display()).context(Hint(hint)));
+    }
+    let known = files.recipients();
+    let identity = Identity::find(global.identity.as_deref(), &files.dir, |name| std::env::var(name).ok())
+        .map_err(|error| match error {
+            IdentityError::NotFound(_) => match Store::sealed_to(&file) {
+                Ok(sealed) => anyhow::Error::new(error).context(Hint(sealed.openers(&known))),
+                Err(damage) => damage.into(),
+            },
+            error => error.into(),
+        })?;
+    let store = Store::open(&file, &identity, &known).map_err(|error| match error {
+        StoreError::Contents { .. } => {
+            let hint = Hint("restore it from version control, or mend its text with `age`".into());
+            anyhow::Error::new(error).context(hint)
+        }
+        error => error.into(),
+    })?;
+    store.require_cluster(files.cluster.name())?;
+    Ok((store, identity))
+}
+
+/// Reads one secret from outside; a command runs in `dir`.
+pub async fn fetch(name: &str, outside: &Outside, dir: &Path) -> Result<Secret> {
+    outside.fetch(name, dir, |variable| std::env::var(variable).ok()).await.map_err(hinted)
+}
+
+/// Reads every secret from outside, all at once; an error names each that could not be read or used.
+async fn fetch_all(files: &Files) -> Result<BTreeMap<String, Secret>> {
+    let uses = secret_uses(&files.cluster, &files.library);
+    let outside = files.outside();
+    let fetched = outside.iter().map(async |(name, outside)| {
+        let value = outside.fetch(name, &files.dir, |variable| std::env::var(variable).ok()).await?;
+        let form = uses.get(name).map_or(Form::Text, |found| found.form);
+        form.check(&value).map_err(|why| OutsideError::unfit(name, outside, why))?;
+        Ok((name.clone(), value))
+    });
+    let (mut values, mut failed) = (BTreeMap::new(), Vec::new());
+    for result in futures_util::future::join_all(fetched).await {
+        match result {
+            Ok((name, value)) => {
+                values.insert(name, value);
+            }
+            Err(error) => failed.push(error),
+        }
+    }
+    let all: Vec<String> = failed.iter().map(OutsideError::to_string).collect();
+    match failed.into_iter().next() {
+        None => Ok(values),
+        Some(first) => Err(anyhow!(all.join("\n       ")).context(Hint(first.hint()))),
+    }
+}
+
+fn hinted(error: OutsideError) -> anyhow::Error {
+    let hint = Hint(error.hint());
+    anyhow::Error::new(error).context(hint)
 }
 
 /// Whom to trust before anything is known of the nodes: whoever may have issued what is there.
@@ -51,30 +149,20 @@ fn resting(store: &Store) -> Result<Trust> {
 
 impl Project {
     /// Reads everything and completes the store in memory: what is missing is generated, and saved only by
-    /// [`Project::save`].
-    pub fn open(global: &Global, path: &Path) -> Result<Self> {
-        let (cluster, library, dir) = cluster(path)?;
-        let file = dir.join(STORE);
-        if !file.exists() {
-            let hint = format!(
-                "`deploy init {}` makes an identity and the store beside the inventory",
-                dir.display()
-            );
-            return Err(anyhow!("there is no secret store at {}", file.display()).context(Hint(hint)));
-        }
-        let identity = Identity::find(global.identity.as_deref(), &dir, |name| std::env::var(name).ok())?;
-        let known: BTreeSet<Recipient> =
-            cluster.inventory.trust.recipients.iter().filter_map(|text| text.parse().ok()).collect();
-        let mut store = Store::open(&file, &identity, &known)?;
-        store.require_cluster(cluster.name())?;
+    /// [`Project::save`]. Secrets from outside are read here, once for the whole run.
+    pub async fn open(global: &Global, path: &Path) -> Result<Self> {
+        let files = files(path)?;
+        let (mut store, _) = open_store(global, &files)?;
+        let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
+        let Files { cluster, library, dir } = files;
         let mut rng = rand::rng();
         if store.ca().is_none() {
             let authority = Authority::create(cluster.name(), time::OffsetDateTime::now_utc(), 10, &mut rng)?;
             store.set_ca(authority.to_material());
         }
-        let names = secret_names(&cluster, &library);
-        let secrets: BTreeMap<String, Secret> =
-            names.into_iter().map(|name| (name.clone(), store.ensure(&name, &mut rng).0)).collect();
+        for name in secret_names(&cluster, &library) {
+            secrets.entry(name).or_insert_with_key(|name| store.ensure(name, &mut rng).0);
+        }
         let trust = resting(&store)?;
         let trace = global.trace.as_deref().map(|path| {
             Trace::create(path).with_context(|| format!("cannot write the trace {}", path.display()))

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::Global;
+use super::project::Files;
 use crate::cli;
 use crate::live::secret_names;
 use crate::pki::Trust;
@@ -20,7 +21,7 @@ const ASSUMED_RAM_MIB: u64 = 8192;
 const ASSUMED_CORES: u32 = 4;
 
 pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
-    let (cluster, library, _) = super::project::cluster(&args.target.inventory)?;
+    let Files { cluster, library, .. } = super::project::files(&args.target.inventory)?;
     // The real values belong to the nodes; what is written here names them instead.
     let secrets: BTreeMap<String, Secret> = secret_names(&cluster, &library)
         .into_iter()

@@ -12,7 +12,7 @@ use crate::status::{Health, Remedies, Status};
 use crate::{observe, ui};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
-    let project = Project::open(global, &target.inventory)?;
+    let project = Project::open(global, &target.inventory).await?;
     let answers = observe::observe(&project.source, &project.hosts()).await?;
     let path = &target.inventory;
     let dir = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };

@@ -16,7 +16,7 @@ use crate::verify::{Outcome, Verdict};
 use crate::{plan, ui, verify};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
-    let project = Project::open(global, &target.inventory)?;
+    let project = Project::open(global, &target.inventory).await?;
     let verdicts = all(&project.source, &project.hosts()).await?;
     if global.json {
         ui::json(&json!({ "checks": verdicts }));

@@ -7,10 +7,12 @@ mod names;
 mod nodes;
 mod parameters;
 mod placement;
+mod secrets;
 mod sizes;
 mod timing;
 
 pub use parameters::check_release;
+pub use secrets::check_secrets;
 
 use super::known_roles::KnownRoles;
 use super::model::Inventory;
@@ -26,6 +28,7 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     access::check(inventory, &mut found);
     databases::check(inventory, &mut found);
     parameters::check(inventory, &mut found);
+    secrets::check(inventory, &mut found);
     sizes::check(inventory, &mut found);
     found.problems
 }

@@ -12,7 +12,7 @@ mod haproxy;
 mod members;
 mod objects;
 mod pgbouncer;
-mod secret_names;
+mod secret_uses;
 mod sizing;
 mod table;
 #[cfg(test)]
@@ -24,7 +24,7 @@ pub use haproxy::{ProxyServer, proxy_servers};
 pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
 pub use objects::{login_roles, password_of};
 pub use pgbouncer::{ClientPool, Console, console};
-pub use secret_names::secret_names;
+pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses};
 
 use std::collections::BTreeMap;
 

@@ -64,6 +64,11 @@ impl Library {
         Ok(library)
     }
 
+    /// Whether a role of this name comes with the program.
+    pub fn is_built_in(role: &str) -> bool {
+        ROLES.get_file(format!("{role}.yaml")).is_some()
+    }
+
     /// The built-in roles with those of `dir/roles` and `dir/templates` over them.
     pub fn with_folder(dir: &Path) -> Result<Self, RoleError> {
         let mut library = Self::built_in()?;

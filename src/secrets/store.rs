@@ -11,7 +11,7 @@ use rand::{CryptoRng, Rng};
 use sha2::{Digest, Sha256};
 
 use super::body::{Body, CaMaterial};
-use super::error::StoreError;
+use super::error::{self, StoreError};
 use super::identity::{Identity, Keys};
 use super::named;
 use super::recipient::Recipient;
@@ -42,6 +42,17 @@ pub enum SealedTo {
     Passphrase,
     /// Recipients that the file does not name, because another program sealed it.
     Unnamed,
+}
+
+impl SealedTo {
+    /// Who could open the store, in words; `known` are the recipients of the inventory, for a store that names none.
+    pub fn openers(&self, known: &BTreeSet<Recipient>) -> String {
+        match self {
+            Self::Recipients(recipients) => error::openers(recipients),
+            Self::Passphrase => "it opens by its passphrase: set DEPLOY_PASSPHRASE".into(),
+            Self::Unnamed => error::openers(known),
+        }
+    }
 }
 
 impl Store {

@@ -4,6 +4,7 @@ mod certs;
 mod checks;
 mod plan;
 mod progress;
+mod secrets;
 mod status;
 mod table;
 
@@ -11,10 +12,13 @@ pub use certs::certs;
 pub use checks::checks;
 pub use plan::{plan, plan_json};
 pub use progress::Progress;
+pub use secrets::{Origin, RecipientRow, SecretRow, recipients, secrets};
 pub use status::status;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+
+use crate::secrets::Secret;
 
 /// An error with a next step, printed behind `hint:`.
 #[derive(Debug)]
@@ -77,6 +81,14 @@ pub fn confirm(question: &str) -> bool {
     let _ = write!(std::io::stderr().lock(), "{question} Only `yes` goes on: ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
+/// Asks for a secret on the terminal, without showing what is typed.
+pub fn secret(question: &str) -> std::io::Result<Secret> {
+    let _ = write!(std::io::stderr().lock(), "{question}");
+    let typed = console::Term::stderr().read_secure_line().map(Secret::new);
+    talk("");
+    typed
 }
 
 /// Whether somebody can be asked.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Scalar;
+use crate::secrets::Outside;
 
 /// The packet filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +31,32 @@ impl Default for Firewall {
 pub struct Kernel {
     /// Kernel parameters (`net.core.somaxconn: 8192`), merged over those that `deploy` chooses.
     pub sysctl: BTreeMap<String, Scalar>,
+}
+
+/// Where a secret comes from, where that is not the store: `{ env: NAME }` or `{ command: [PROGRAM, …] }`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretSource {
+    /// An environment variable, as pipelines have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub env: Option<String>,
+    /// A program and its arguments, run in the inventory's folder without a shell, for at most 30 s; what it prints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+}
+
+impl SecretSource {
+    /// The place itself; none where the source names none, or two.
+    pub fn outside(&self) -> Option<Outside> {
+        match (&self.env, &self.command) {
+            (Some(variable), None) => Some(Outside::Env(variable.clone())),
+            (None, Some(words)) => words
+                .split_first()
+                .map(|(program, arguments)| Outside::Command(program.clone(), arguments.to_vec())),
+            _ => None,
+        }
+    }
 }
 
 /// Certificates and secrets.

@@ -61,6 +61,9 @@ pub struct Inventory {
     /// Certificates and the secret store.
     #[serde(default)]
     pub trust: Trust,
+    /// Secrets that come from outside the store, by name: read once in each run, never stored.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSource>,
     /// The rehearsal machines that `deploy lab` makes of this inventory.
     #[serde(default)]
     pub lab: Lab,

@@ -1,0 +1,106 @@
+//! The secrets of a cluster and what each is for: those that templates ask for, and the passwords of PostgreSQL's roles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::Cluster;
+use crate::role::Library;
+use crate::secrets::Form;
+
+use super::{login_roles, password_of};
+
+/// The password that Patroni gives its own role once, when it makes the cluster.
+const REWIND: &str = "patroni/rewind";
+
+/// What one secret is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretUse {
+    /// In words: `PostgreSQL role app`, `pgbouncer: /etc/pgbouncer/userlist.txt`.
+    pub places: BTreeSet<String>,
+    /// What its value may hold: the most demanding of all places counts.
+    pub form: Form,
+}
+
+/// Every secret that the roles in use need.
+pub fn secret_uses(cluster: &Cluster, library: &Library) -> BTreeMap<String, SecretUse> {
+    let mut uses = BTreeMap::new();
+    for role in login_roles(cluster) {
+        add(&mut uses, password_of(&role), format!("PostgreSQL role {role}"), Form::Password);
+    }
+    for manifest in
+        library.roles.values().filter(|manifest| cluster.with_role(&manifest.role).next().is_some())
+    {
+        let role = &manifest.role;
+        let form = if Library::is_built_in(role) { Form::Quoted } else { Form::Text };
+        for file in &manifest.files {
+            for name in library.templates.get(&file.template).into_iter().flat_map(|text| asked_for(text)) {
+                add(&mut uses, name, format!("{role}: {}", file.path), form);
+            }
+        }
+        // A check gets its values quoted, whatever they hold.
+        for check in &manifest.checks {
+            for name in check.vars.values().flat_map(|text| asked_for(text)) {
+                add(&mut uses, name, format!("{role}: check {}", check.name), Form::Text);
+            }
+        }
+    }
+    uses
+}
+
+/// The names of every secret that the roles in use need.
+pub fn secret_names(cluster: &Cluster, library: &Library) -> BTreeSet<String> {
+    secret_uses(cluster, library).into_keys().collect()
+}
+
+/// What to know before a secret is changed: what `apply` then does with it, and what it does not.
+pub fn on_change(name: &str) -> &'static str {
+    match name {
+        REWIND => {
+            "apply writes it to Patroni's configuration, and does not change the role in PostgreSQL: until `ALTER ROLE rewind PASSWORD …` has been run on the leader, pg_rewind cannot log in"
+        }
+        _ if name.starts_with("postgresql/") => {
+            "apply changes the role in PostgreSQL: open connections stay, new ones need the new password"
+        }
+        _ => "apply writes it to the nodes and reloads what uses it",
+    }
+}
+
+fn add(uses: &mut BTreeMap<String, SecretUse>, name: String, place: String, form: Form) {
+    let found = uses.entry(name).or_insert_with(|| SecretUse { places: BTreeSet::new(), form });
+    found.places.insert(place);
+    found.form = found.form.max(form);
+}
+
+/// The literal names in `secret('…')` of a template.
+fn asked_for(template: &str) -> impl Iterator<Item = String> + '_ {
+    template.split("secret(").skip(1).filter_map(|rest| {
+        let quote = rest.chars().next().filter(|c| ['\'', '"'].contains(c))?;
+        rest[1..].split_once(quote).map(|(name, _)| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory;
+
+    #[test]
+    fn secrets_are_found_in_templates() {
+        let names: Vec<_> = asked_for("a {{ secret('x/y') }} b {{ secret(\"z\") }} secret(name)").collect();
+        assert_eq!(names, ["x/y", "z"]);
+    }
+
+    #[test]
+    fn each_has_its_places_and_the_strictest_of_their_forms() {
+        let library = Library::built_in().unwrap();
+        let text = include_str!("../../examples/minimal.yaml");
+        let cluster = Cluster::new(inventory::parse("minimal.yaml", text).unwrap().0, &library);
+        let uses = secret_uses(&cluster, &library);
+        assert_eq!(uses["postgresql/app"].form, Form::Password);
+        let auth = &uses["pgbouncer/auth"];
+        assert_eq!(auth.form, Form::Quoted);
+        assert_eq!(
+            auth.places.iter().collect::<Vec<_>>(),
+            ["PostgreSQL role pgbouncer", "pgbouncer: /etc/pgbouncer/userlist.txt"]
+        );
+    }
+}
