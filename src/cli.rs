@@ -187,6 +187,8 @@ pub enum Secrets {
         name: String,
     },
     /// Give a secret a value: from standard input, or asked for without being shown.
+    ///
+    /// The nodes learn it by the next `deploy apply`.
     Set {
         #[command(flatten)]
         target: Target,
@@ -194,11 +196,17 @@ pub enum Secrets {
         name: String,
     },
     /// Open all secrets of the store in $EDITOR; the decrypted text never reaches a disk.
+    ///
+    /// The text lies in memory (a tmpfs) and is gone when the editor ends, or this command, however it ends. An editor
+    /// must stay in the foreground, as `code --wait` does, and must not be set up to keep copies elsewhere; vim and
+    /// neovim are told so.
     Edit {
         #[command(flatten)]
         target: Target,
     },
     /// Encrypt the store anew, to the recipients of the inventory.
+    ///
+    /// Refused where the identity at hand could not open it afterwards.
     Rekey {
         #[command(flatten)]
         target: Target,

@@ -45,7 +45,8 @@ pub fn run(args: &cli::Init) -> Result<ExitCode> {
     ));
     let ignore = folder.join(".gitignore");
     if !ignore.exists() {
-        write_new(&ignore, &format!("{IDENTITY}\n"))?;
+        // What a killed process may leave of the store's lock is nobody's to commit either.
+        write_new(&ignore, &format!("{IDENTITY}\n.secrets.*\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

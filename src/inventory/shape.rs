@@ -179,6 +179,7 @@ fn wrong_kind(instance: &Value, schema: Option<&Value>, key: &str) -> (String, O
                 .is_some_and(|schema| schema.get("pattern").is_none() && schema.get("format").is_none());
             if free { Some("put it in quotes".into()) } else { description(schema) }
         }
+        Value::String(_) if right == "a mapping" => description(schema.map(resolved)),
         Value::String(text) => {
             closest(text, choices.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`?"))
         }

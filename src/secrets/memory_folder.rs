@@ -89,8 +89,11 @@ impl MemoryFolder {
 
     /// Reads a file of the folder, which an editor may have replaced.
     pub fn read(&self, path: &Path) -> io::Result<Zeroizing<String>> {
-        let mut text = Zeroizing::new(String::new());
-        File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
+        let file = File::open(path)?;
+        let size = file.metadata()?.len().min(MAX_BYTES);
+        // Room for all of it: a text that grows leaves copies behind that are not wiped.
+        let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or(0) + 1));
+        file.take(MAX_BYTES).read_to_string(&mut text)?;
         Ok(text)
     }
 

@@ -86,9 +86,7 @@ pub fn confirm(question: &str) -> bool {
 /// Asks for a secret on the terminal, without showing what is typed.
 pub fn secret(question: &str) -> std::io::Result<Secret> {
     let _ = write!(std::io::stderr().lock(), "{question}");
-    let typed = console::Term::stderr().read_secure_line().map(Secret::new);
-    talk("");
-    typed
+    console::Term::stderr().read_secure_line().map(Secret::new)
 }
 
 /// Whether somebody can be asked.

@@ -1,6 +1,8 @@
 //! The command line without any network: what it prints, and how it ends. `UPDATE=1` writes the kept transcripts anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod secrets;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,12 +16,17 @@ fn root() -> &'static Path {
 
 /// `deploy` with no identity but those that a test gives it, and nobody at the keyboard.
 fn deploy(words: &[&str], within: &Path) -> Output {
+    command(words, within).stdin(Stdio::null()).output().unwrap()
+}
+
+fn command(words: &[&str], within: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
     for variable in ["DEPLOY_IDENTITY", "DEPLOY_IDENTITY_FILE", "DEPLOY_PASSPHRASE"] {
         command.env_remove(variable);
     }
     command.env("XDG_CONFIG_HOME", within.join("no-configuration")).env("HOME", within).env("NO_COLOR", "1");
-    command.args(words).current_dir(within).stdin(Stdio::null()).output().unwrap()
+    command.args(words).current_dir(within);
+    command
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -76,9 +83,19 @@ fn help_names_every_command() {
     let here = tempfile::tempdir().unwrap();
     hold("help.txt", &printed(&["--help"], here.path()));
     hold("help-lab.txt", &printed(&["lab", "--help"], here.path()));
-    for command in
-        ["init", "check", "plan", "apply", "verify", "status", "render", "schema", "completions", "man"]
-    {
+    for command in [
+        "init",
+        "check",
+        "plan",
+        "apply",
+        "verify",
+        "status",
+        "render",
+        "secrets",
+        "schema",
+        "completions",
+        "man",
+    ] {
         assert!(printed(&[command, "--help"], here.path()).contains("Usage: deploy"), "{command}");
     }
 }

@@ -2,6 +2,7 @@
 //! this process, however it ends.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,7 +78,7 @@ fn heading(opened: &Opened) -> String {
         opened.files.cluster.name()
     );
     for (name, outside) in &opened.outside {
-        text += &format!("{name} comes from {outside}.\n");
+        let _ = writeln!(text, "{name} comes from {outside}.");
     }
     text
 }

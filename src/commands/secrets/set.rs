@@ -1,7 +1,7 @@
 //! `deploy secrets set`: gives one secret a value, from standard input or asked for twice; never an argument.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
@@ -21,7 +21,7 @@ pub fn run(global: &Global, target: &Target, name: &str) -> Result<()> {
     // Before anybody types it.
     opened.require_known(name)?;
     opened.require_stored(name)?;
-    let value = if ui::interactive() { asked(name)? } else { piped()? };
+    let value = if std::io::stdin().is_terminal() { asked(name)? } else { piped()? };
     opened.require_fitting(name, &value)?;
     let changed = opened.store.secret(name) != Some(&value);
     if changed {
