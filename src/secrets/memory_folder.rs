@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 16 * 1024 * 1024;
 pub struct MemoryFolder {
     path: PathBuf,
     watcher: Child,
-    /// Locked as long as this process lives: whoever finds it unlocked may remove it.
+    /// Held as long as this process lives.
     _lock: File,
 }
 
@@ -57,7 +57,8 @@ impl MemoryFolder {
     }
 
     fn below(base: &Path) -> io::Result<Self> {
-        let path = base.join(format!("{PREFIX}{:016x}", rand::random::<u64>()));
+        let name = format!("{PREFIX}{:016x}", rand::random::<u64>());
+        let path = base.join(&name);
         // Watched before it is there; in a group of its own, which a signal to ours does not reach.
         let watcher = Command::new("sh")
             .args(["-c", WATCH, "sh"])
@@ -68,9 +69,12 @@ impl MemoryFolder {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        DirBuilder::new().mode(0o700).create(&path)?;
-        let lock = File::open(&path)?;
+        // Locked before it has the name that others look for: whoever finds it unlocked may remove it.
+        let new = base.join(format!(".{name}"));
+        DirBuilder::new().mode(0o700).create(&new)?;
+        let lock = File::open(&new)?;
         lock.try_lock()?;
+        fs::rename(&new, &path)?;
         Ok(Self { path, watcher, _lock: lock })
     }
 
