@@ -38,6 +38,12 @@ pub fn run(global: &Global, target: &Target, name: &str) -> Result<()> {
 }
 
 fn asked(name: &str) -> Result<Secret> {
+    if !ui::interactive() {
+        let hint = Hint("pipe the value in, or leave standard error on the terminal".into());
+        return Err(
+            anyhow!("the terminal cannot be asked for the value: standard error is elsewhere").context(hint)
+        );
+    }
     let ask = |question: &str| ui::secret(question).context("cannot read from the terminal");
     let value = ask(&format!("Value of {name}: "))?;
     if value.is_empty() {
