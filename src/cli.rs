@@ -109,6 +109,19 @@ pub struct Certs {
     pub command: Option<CertsCommand>,
 }
 
+/// Arguments of `secrets rotate`.
+#[derive(Debug, Args)]
+pub struct RotateSecrets {
+    #[command(flatten)]
+    pub target: Target,
+    /// The secrets, as `list` names them.
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Do not ask before changing anything.
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// What to do with certificates.
 #[derive(Debug, Subcommand)]
 pub enum CertsCommand {
@@ -195,6 +208,8 @@ pub enum Secrets {
         /// The secret, as `list` names it.
         name: String,
     },
+    /// Give secrets new values that nobody chose, and bring them to the nodes at once.
+    Rotate(RotateSecrets),
     /// Open all secrets of the store in $EDITOR; the decrypted text never reaches a disk.
     ///
     /// The text lies in memory (a tmpfs) and is gone when the editor ends, or this command, however it ends. An editor

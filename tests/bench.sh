@@ -73,10 +73,26 @@ bare() {
     wait
 }
 
+# unpack : installs on all nodes at once what the plan wants, with apt alone and without starting anything.
+unpack() {
+    local nodes packages node
+    while IFS='|' read -r nodes packages; do
+        for node in $nodes; do
+            ssh -F "$config" "$node" "mkdir -p /etc/postgresql-common/createcluster.d &&
+                echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/bench.conf &&
+                printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d &&
+                DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install ${packages//,/}" </dev/null &
+        done
+    done <<<"$wanted"
+    wait
+}
+
 "$deploy" lab down "$folder" >/dev/null 2>&1 || true
 "$deploy" init "$folder" >/dev/null
 # The first boot makes the image; the second is what it costs from a kept one.
 "$deploy" lab up "$folder" >/dev/null 2>&1
+wanted=$("$deploy" plan "$folder" | sed -n 's/^  + packages debian  \(.*\)  not installed: \(.*\)/\1|\2/p')
+unpacked=$(seconds unpack)
 "$deploy" lab down "$folder"
 up=$(seconds "$deploy" lab up "$folder")
 cold=$(seconds "$deploy" apply --yes "$folder")
@@ -89,6 +105,7 @@ renewal=$(seconds "$deploy" certs renew --force --yes "$folder")
 
 printf 'lab up, eight nodes, kept image      %8s s\n' "$up"
 printf 'cold deploy, eight nodes             %8s s\n' "$cold"
+printf 'floor: apt alone, the same packages  %8s s\n' "$unpacked"
 printf 'floor: eight bare ssh at once        %8s s  median of %s\n' "$floor" "$rounds"
 printf 'plan without changes                 %s\n' "$plan"
 printf 'apply without changes                %s\n' "$again"

@@ -151,8 +151,14 @@ impl Project {
     /// Reads everything and completes the store in memory: what is missing is generated, and saved only by
     /// [`Project::save`]. Secrets from outside are read here, once for the whole run.
     pub async fn open(global: &Global, path: &Path) -> Result<Self> {
+        Self::open_with(global, path, |_| {}).await
+    }
+
+    /// The same with a store that is changed first, in memory.
+    pub async fn open_with(global: &Global, path: &Path, change: impl FnOnce(&mut Store)) -> Result<Self> {
         let files = files(path)?;
         let (mut store, _) = open_store(global, &files)?;
+        change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
         let Files { cluster, library, dir } = files;
         let mut rng = rand::rng();

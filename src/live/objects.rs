@@ -8,15 +8,19 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
-use super::{ClusterView, Observed, Placed, fields, json, members};
+use super::{ClusterView, Observed, Placed, fields, json, members, pgbouncer};
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::model::{Database, DatabaseRole};
-use crate::render::{CHECK_DATABASE, CHECK_ROLE, Source};
+use crate::render::{CHECK_DATABASE, CHECK_ROLE, Source, pools};
 use crate::resource::{Call, Change, Fields, Id, Order, Payload, Verb, sha256};
 use crate::secrets::{Secret, scram_matches, scram_verifier};
 
 /// Role that PgBouncer looks up its clients with.
 const LOOKUP_ROLE: &str = "pgbouncer";
+/// Password of the role that Patroni runs `pg_rewind` with.
+pub const REWIND: &str = "patroni/rewind";
+const REWIND_ROLE: &str = "rewind";
+const OTHER_PASSWORD: &str = "its password is not the one in the store";
 
 #[derive(Debug, Default, Deserialize)]
 struct Seen {
@@ -135,6 +139,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
         let password = role.login.then(|| source.secrets.get(&password_of(name))).flatten();
         changes.extend(role_change(name, role, seen.roles.get(name), password));
     }
+    changes.extend(rewind_change(source, &seen));
     // Memberships come after all roles exist.
     for (name, role) in &roles {
         let has = seen.roles.get(name).map(|role| role.member_of.clone()).unwrap_or_default();
@@ -162,6 +167,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
             inside.unwrap_or_default(),
         ));
     }
+    let logins = logins(source, observed, &seen, &roles, &databases);
     let unseen = !said.contains_key("main") && members::has_data(source, observed);
     let place = |mut change: Change| {
         if unseen {
@@ -169,7 +175,46 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
         }
         (node.clone(), change)
     };
-    changes.into_iter().map(place).collect()
+    changes.into_iter().map(place).chain(logins).collect()
+}
+
+/// Patroni makes its role for `pg_rewind` when it makes the cluster, and never looks at its password again.
+fn rewind_change(source: &Source, seen: &Seen) -> Option<Change> {
+    let password = source.secrets.get(REWIND)?;
+    if scram_matches(seen.roles.get(REWIND_ROLE)?.password.as_deref()?, password) {
+        return None;
+    }
+    let verifier = scram_verifier(password, &salt(REWIND_ROLE, password), 4096);
+    let sql = format!("ALTER ROLE {} PASSWORD {};\n", identifier(REWIND_ROLE), literal(&verifier));
+    Some(change("role", REWIND_ROLE, Verb::Update, OTHER_PASSWORD, "postgres", &sql))
+}
+
+/// PgBouncer logs in to the servers with what it learned when a client last logged in. Where a role's password changes,
+/// `deploy` is that client, at once: whoever is connected need not notice.
+fn logins(
+    source: &Source,
+    observed: &Observed,
+    seen: &Seen,
+    roles: &BTreeMap<String, DatabaseRole>,
+    databases: &BTreeMap<String, Database>,
+) -> Vec<Placed> {
+    let mut all = Vec::new();
+    for (name, _) in roles.iter().filter(|(name, role)| role.login && *name != LOOKUP_ROLE) {
+        let Some(password) = source.secrets.get(&password_of(name)) else { continue };
+        let stale = seen.roles.get(name).and_then(|seen| seen.password.as_deref());
+        if !stale.is_some_and(|verifier| !scram_matches(verifier, password)) {
+            continue;
+        }
+        let may_connect = |database: &String| {
+            databases.get(database).is_some_and(|wanted| {
+                wanted.owner.as_ref() == Some(name) || grants(wanted).any(|(granted, ..)| &granted == name)
+            })
+        };
+        let pools = pools(&source.cluster).into_iter().filter(|pool| may_connect(&pool.database));
+        let aliases: Vec<String> = pools.map(|pool| pool.alias).collect();
+        all.extend(pgbouncer::logins(source, observed, name, &aliases.join(" "), password));
+    }
+    all
 }
 
 fn change(
@@ -217,7 +262,7 @@ fn role_change(
     };
     let password = password.filter(|password| !right(password));
     if seen.is_some() && password.is_some() {
-        reasons.push("its password is not the one in the store".to_owned());
+        reasons.push(OTHER_PASSWORD.to_owned());
     }
     if reasons.is_empty() {
         return None;

@@ -9,7 +9,8 @@ use super::table::tables;
 use super::{Observed, Placed, fields, text};
 use crate::cluster::NodeName;
 use crate::render::Source;
-use crate::resource::{Call, Change, Id, Order, Verb};
+use crate::resource::{Call, Change, Id, Order, Payload, Verb};
+use crate::secrets::Secret;
 
 /// Name of the console, which is no pool.
 const CONSOLE: &str = "pgbouncer";
@@ -68,6 +69,29 @@ pub fn reconnects(source: &Source, observed: &Observed) -> Vec<Placed> {
             let mut change = Change::new(id, Verb::Run, "HAProxy reloads", Order::Activate, call);
             change.last = true;
             (node.clone(), change)
+        })
+        .collect()
+}
+
+/// Logs in as a role to the pools named in `aliases`, wherever PgBouncer runs.
+pub fn logins(
+    source: &Source,
+    observed: &Observed,
+    role: &str,
+    aliases: &str,
+    password: &Secret,
+) -> Vec<Placed> {
+    let nodes = source.cluster.with_role("pgbouncer");
+    let running = nodes.filter(|(node, _)| console(observed, node).is_some());
+    running
+        .map(|(name, node)| {
+            let words = [node.address.to_string(), role.to_owned(), aliases.to_owned()];
+            let call = Call::new("pgbouncer_login", words)
+                .with(Payload::Bytes(password.expose().as_bytes().to_vec()));
+            let id = Id::new("pgbouncer", format!("login of {role}"));
+            let mut change = Change::new(id, Verb::Run, "its password changes", Order::Activate, call);
+            change.last = true;
+            (name.clone(), change)
         })
         .collect()
 }

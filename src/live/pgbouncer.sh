@@ -20,3 +20,11 @@ pgbouncer_reconnect() {
     pgbouncer_console -c RECONNECT
 }
 
+# pgbouncer_login ADDRESS ROLE "ALIAS…" PASSWORD-FILE : one log-in to each pool, as any client does it.
+pgbouncer_login() {
+    for pgbouncer_alias in $3; do
+        PGPASSWORD=$(cat "$4") PGHOST=$1 PGPORT=6432 PGUSER=$2 PGDATABASE=$pgbouncer_alias PGCONNECT_TIMEOUT=10 \
+            PGSSLMODE=verify-full PGSSLROOTCERT=/etc/pgbouncer/tls/ca.crt timeout 15 psql -XAtqwc 'SELECT 1'
+    done
+}
+

@@ -6,10 +6,8 @@ use crate::cluster::Cluster;
 use crate::role::Library;
 use crate::secrets::Form;
 
+use super::objects::REWIND;
 use super::{login_roles, password_of};
-
-/// The password that Patroni gives its own role once, when it makes the cluster.
-const REWIND: &str = "patroni/rewind";
 
 /// What one secret is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +52,7 @@ pub fn secret_names(cluster: &Cluster, library: &Library) -> BTreeSet<String> {
 /// What to know before a secret is changed: what `apply` then does with it, and what it does not.
 pub fn on_change(name: &str) -> &'static str {
     match name {
-        REWIND => {
-            "apply writes it to Patroni's configuration, and does not change the role in PostgreSQL: until `ALTER ROLE rewind PASSWORD …` has been run on the leader, pg_rewind cannot log in"
-        }
+        REWIND => "apply writes it to Patroni's configuration and changes the role in PostgreSQL",
         _ if name.starts_with("postgresql/") => {
             "apply changes the role in PostgreSQL: open connections stay, new ones need the new password"
         }

@@ -185,6 +185,11 @@ impl Store {
         (secret, true)
     }
 
+    /// Gives a secret a new value like the one that [`Store::ensure`] makes.
+    pub fn renew<R: CryptoRng + ?Sized>(&mut self, name: &str, rng: &mut R) {
+        self.set(name, generate(rng));
+    }
+
     /// Gives a secret a value; an empty one removes it.
     pub fn set(&mut self, name: &str, secret: Secret) {
         if secret.is_empty() {

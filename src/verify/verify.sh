@@ -4,11 +4,14 @@ umask 077
 # repeat NUMBER SECONDS : prints the number, the last status and the last line of the check.
 repeat() {
     repeat_end=$(($(date +%s) + $2))
+    repeat_pause=0.4
     while :; do
         repeat_said=$("check_$1" 2>&1)
         repeat_status=$?
         if [ $repeat_status -eq 0 ] || [ $repeat_status -eq 77 ] || [ "$(date +%s)" -ge $repeat_end ]; then break; fi
-        sleep 0.4
+        sleep $repeat_pause
+        # Whoever waits longer need not ask as often: what is waited for wants the processor too.
+        repeat_pause=1
     done
     printf '#%s %s %s\n' "$1" "$repeat_status" "$(printf '%s\n' "$repeat_said" | tail -n 1)"
 }

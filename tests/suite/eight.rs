@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, certs, clients, failures, figures, guards, unnoticed};
+use crate::{Run, certs, clients, failures, figures, guards, passwords, unnoticed};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -23,6 +23,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("certificates-renewed", certs::renewed),
     ("certificate-not-served", certs::not_served),
     ("authority-rotated", certs::authority_rotated),
+    ("passwords-rotated", passwords::rotated),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),

@@ -23,6 +23,7 @@ mod figures;
 mod guards;
 mod held;
 mod outsider;
+mod passwords;
 mod unnoticed;
 mod writer;
 

@@ -5,6 +5,7 @@ mod editor;
 mod list;
 mod recipients;
 mod rekey;
+mod rotate;
 mod set;
 mod show;
 
@@ -27,6 +28,7 @@ pub async fn run(global: &Global, command: Secrets) -> Result<ExitCode> {
         Secrets::List { target } => list::run(global, &target)?,
         Secrets::Show { target, name } => show::run(global, &target, &name).await?,
         Secrets::Set { target, name } => set::run(global, &target, &name)?,
+        Secrets::Rotate(args) => return rotate::run(global, &args).await,
         Secrets::Edit { target } => edit::run(global, &target).await?,
         Secrets::Rekey { target } => rekey::run(global, &target)?,
         Secrets::Recipients { target } => recipients::run(global, &target)?,

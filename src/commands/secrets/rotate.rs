@@ -1,0 +1,61 @@
+//! `deploy secrets rotate`: new values, in the store and on the nodes, each verified before the next.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+
+use super::super::Global;
+use super::super::apply::{Done, carry_out, confirm};
+use super::super::plan;
+use super::super::project::Project;
+use super::Opened;
+use crate::cli::RotateSecrets;
+use crate::live::on_change;
+use crate::secrets::Store;
+use crate::ui::{self, Hint};
+
+pub async fn run(global: &Global, args: &RotateSecrets) -> Result<ExitCode> {
+    let inventory = &args.target.inventory;
+    let opened = Opened::new(global, inventory)?;
+    for name in &args.names {
+        opened.require_known(name)?;
+        opened.require_stored(name)?;
+        if !opened.uses.contains_key(name) {
+            let hint =
+                Hint(format!("`deploy secrets edit {}` can take it out of the store", inventory.display()));
+            return Err(anyhow!("nothing of this inventory uses the secret `{name}`").context(hint));
+        }
+    }
+    drop(opened);
+    // One after the other: while one is on its way, nothing else changes that could need it.
+    for name in &args.names {
+        let done = one(global, args, name).await?;
+        if !done.verified() {
+            return Ok(done.exit_code());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives one secret a new value everywhere. The store is saved before any node hears of it: a run that is killed is
+/// finished by the next apply.
+async fn one(global: &Global, args: &RotateSecrets, name: &str) -> Result<Done> {
+    let begun = Instant::now();
+    let renewed = |store: &mut Store| store.renew(name, &mut rand::rng());
+    let mut project = Project::open_with(global, &args.target.inventory, renewed).await?;
+    let plan = plan::make(&mut project).await?;
+    ui::talk(&format!("{name}: {}", on_change(name)));
+    confirm(global, args.yes, &plan)?;
+    let done = carry_out(&mut project, plan).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if global.json {
+        ui::json(&json!({
+            "run": done.run, "rotated": name, "changed": done.changes, "seconds": seconds, "checks": done.verdicts,
+        }));
+    } else {
+        done.show(seconds);
+    }
+    Ok(done)
+}
