@@ -202,7 +202,7 @@ fn logins(
     for (name, _) in roles.iter().filter(|(name, role)| role.login && *name != LOOKUP_ROLE) {
         let Some(password) = source.secrets.get(&password_of(name)) else { continue };
         let stale = seen.roles.get(name).and_then(|seen| seen.password.as_deref());
-        if !stale.is_some_and(|verifier| !scram_matches(verifier, password)) {
+        if stale.is_none_or(|verifier| scram_matches(verifier, password)) {
             continue;
         }
         let may_connect = |database: &String| {

@@ -346,6 +346,33 @@ fn what_no_leader_shows_is_not_called_missing() {
 }
 
 #[test]
+fn a_changed_password_is_shown_to_every_pooler_and_patroni_s_own_one_is_changed() {
+    let source =
+        source_of(&(INVENTORY.replace("patroni:", "  a1: { kind: app, address: 10.1.0.31 }\npatroni:")));
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let made = |observed: &Observed| -> Vec<(String, String)> {
+        let all = planned("databases", &source, observed).into_iter();
+        let of_passwords = all.filter(|(_, change)| change.reason.contains("password"));
+        of_passwords.map(|(node, change)| (node, change.id.to_string())).collect()
+    };
+    let verifier = |text: &str| scram_verifier(&Secret::new(text), b"0123456789abcdef", 4096);
+    let app = json!({ "login": true, "limit": -1, "password": verifier("old"), "member_of": [] });
+    let roles = json!({ "roles": { "app": app, "rewind": app }, "databases": {} });
+    set(&mut observed, "w1", objects::id(), "main", &packed(&roles));
+    let leader = |name: &str| ("w1".to_owned(), format!("role {name}"));
+    assert_eq!(made(&observed), [leader("app"), leader("rewind")]);
+    set(&mut observed, "a1", Id::new("pgbouncer", "pools"), "console", &STANDARD.encode("database,user,\n"));
+    let login = ("a1".to_owned(), "pgbouncer login of app".to_owned());
+    assert_eq!(made(&observed), [leader("app"), leader("rewind"), login]);
+    let right = |name: &str| verifier(source.secrets[name].expose());
+    let role = |name: &str| json!({ "login": true, "limit": -1, "password": right(name), "member_of": [] });
+    let roles = json!({ "app": role("postgresql/app"), "rewind": role("patroni/rewind") });
+    set(&mut observed, "w1", objects::id(), "main", &packed(&json!({ "roles": roles, "databases": {} })));
+    assert_eq!(made(&observed), []);
+}
+
+#[test]
 fn names_that_are_hostile_to_sql_stay_names() {
     let text = INVENTORY.to_owned()
         + "postgresql:\n  roles: { \"o_1\": {} }\n  databases: { d: { owner: o_1, schemas: [s] } }\n";

@@ -33,6 +33,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("app-killed", failures::pooler_killed),
     ("services-killed", failures::services_killed),
     ("etcd-stopped", failures::etcd_stopped),
+    ("power-lost", failures::power_lost),
     ("unreachable", guards::unreachable),
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),

@@ -148,6 +148,24 @@ pub fn pooler_killed(cluster: &mut Cluster) -> Result<String> {
     )
 }
 
+/// The power of every worker is lost and comes back: an apply that begins at once waits for a leader that takes writes.
+pub fn power_lost(cluster: &mut Cluster) -> Result<String> {
+    let workers = cluster.of_kind("worker");
+    cluster.lab("kill", &workers)?;
+    cluster.lab("start", &workers)?;
+    let roles = "memory: 512MB\ncores: 2\nroles: { app: {}, late: { login: false } }\ndatabases: { app: { owner: app } }";
+    cluster.write(&[("postgresql", roles)])?;
+    let apply = cluster.deploy(&["apply", "--yes"])?;
+    let leader = cluster.leader()?;
+    let known =
+        "cd / && runuser -u postgres -- psql -XAtqc \"select count(*) from pg_roles where rolname = 'late'\"";
+    ensure!(cluster.on(&leader, known)? == "1", "the role was not made");
+    let healthy = cluster.healthy_within(HEALING)?;
+    cluster.settled()?;
+    cluster.write(&[])?;
+    Ok(format!("applied in {:.1} s, every check held {:.0} s later", apply.seconds, healthy.as_secs_f64()))
+}
+
 /// A service that is killed comes back by itself; PgBouncer may open a file for each client that it is to take.
 pub fn services_killed(cluster: &mut Cluster) -> Result<String> {
     let first = |kind: &str| cluster.of_kind(kind).first().copied().context("a kind without a node");

@@ -133,5 +133,5 @@ fn values_that_cannot_be_used_are_refused_and_never_repeated() {
     let short = set("postgresql/app", "hunter2", here.path());
     holds(&text(&short.stderr), &["short: it could be guessed"]);
     let rewind = set("patroni/rewind", VALUE, here.path());
-    holds(&text(&rewind.stderr), &["ALTER ROLE rewind"]);
+    holds(&text(&rewind.stderr), &["changes the role in PostgreSQL"]);
 }
