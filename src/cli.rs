@@ -131,6 +131,13 @@ pub enum CertsCommand {
     Renew(Renew),
     /// Put a new certificate authority in the place of the present one, in three steps; goes on where it stopped.
     RotateCa(RotateCa),
+    /// Cut off whoever has the keys of a node: says how that is possible here, and does it.
+    Revoke {
+        #[command(flatten)]
+        rotate: RotateCa,
+        /// The node, which need not be in the inventory any more.
+        node: String,
+    },
 }
 
 /// Arguments of `certs renew`.

@@ -9,12 +9,13 @@ use serde_json::json;
 
 use super::Global;
 use super::apply::{Done, carry_out, confirm};
-use super::project::Project;
+use super::project::{self, Project};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
 use crate::pki::{Authority, Handover};
 use crate::plan::Plan;
 use crate::render::Renewal;
+use crate::secrets::Store;
 use crate::ui::Hint;
 use crate::{observe, ui};
 
@@ -25,9 +26,16 @@ const YEARS: u32 = Authority::DEFAULT_YEARS;
 
 pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
     match (&wanted.command, &wanted.inventory) {
-        (Some(CertsCommand::Ca(target)), _) => ca(global, &target.inventory).await,
+        (Some(CertsCommand::Ca(target)), _) => ca(global, &target.inventory),
         (Some(CertsCommand::Renew(args)), _) => renew(global, args).await,
         (Some(CertsCommand::RotateCa(args)), _) => rotate(global, args).await,
+        (Some(CertsCommand::Revoke { node, rotate: args }), _) => {
+            ui::talk(&format!(
+                "No service of this cluster reads a revocation list: a new authority takes the place of the old one, \
+                 and every certificate of {node} that is in other hands ends with that.\n"
+            ));
+            rotate(global, args).await
+        }
         (None, Some(inventory)) => list(global, inventory, wanted.within).await,
         (None, None) => bail!("no inventory is named"),
     }
@@ -58,15 +66,26 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
 }
 
 /// What clients have to trust: two authorities while one takes the place of the other.
-async fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
-    let project = Project::open(global, inventory).await?;
-    let text = &project.source.trust.bundle;
+fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
+    let store = store_with_ca(global, inventory)?;
+    let text = &project::resting(&store)?.bundle;
     if global.json {
         ui::json(&json!({ "bundle": text }));
     } else {
         ui::data(text);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The store of a cluster that has an authority.
+fn store_with_ca(global: &Global, inventory: &Path) -> Result<Store> {
+    let files = project::files(inventory)?;
+    let (store, _) = project::open_store(global, &files)?;
+    if store.ca().is_none() {
+        let hint = Hint(format!("`deploy apply {}` makes one", inventory.display()));
+        return Err(anyhow!("the cluster has no authority yet").context(hint));
+    }
+    Ok(store)
 }
 
 async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
@@ -116,6 +135,7 @@ fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
 
 async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
     let inventory = args.target.inventory.display();
+    store_with_ca(global, &args.target.inventory)?;
     loop {
         let begun = Instant::now();
         let mut project = Project::open(global, &args.target.inventory).await?;

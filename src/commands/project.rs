@@ -138,7 +138,7 @@ fn hinted(error: OutsideError) -> anyhow::Error {
 }
 
 /// Whom to trust before anything is known of the nodes: whoever may have issued what is there.
-fn resting(store: &Store) -> Result<Trust> {
+pub fn resting(store: &Store) -> Result<Trust> {
     let ca = store.ca().context("the store has no certificate authority")?;
     let mark = store.mark().unwrap_or_default();
     Ok(match store.next_ca() {

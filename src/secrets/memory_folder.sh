@@ -6,9 +6,11 @@ worker=
 while read -r line; do worker=$line; done
 rm -rf -- "$1"
 [ -z "$worker" ] || kill -HUP "$worker"
-# The worker may have written while it was removed.
+# The worker may have written while it was removed; and where hanging up is ignored, it is told once more.
 for _ in 1 2 3 4 5; do
-    [ -e "$1" ] || exit 0
     sleep 1
+    if [ -n "$worker" ] && kill -TERM "$worker" 2>/dev/null; then continue; fi
+    [ -e "$1" ] || exit 0
     rm -rf -- "$1"
 done
+rm -rf -- "$1"

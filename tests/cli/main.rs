@@ -83,6 +83,7 @@ fn help_names_every_command() {
     let here = tempfile::tempdir().unwrap();
     hold("help.txt", &printed(&["--help"], here.path()));
     hold("help-lab.txt", &printed(&["lab", "--help"], here.path()));
+    hold("help-certs.txt", &printed(&["certs", "--help"], here.path()));
     for command in [
         "init",
         "check",
