@@ -27,7 +27,7 @@ config=$(sed -n 's/^ *config: *//p' "$folder/cluster.yaml")
 cat <<TEXT
 
 It is yours:
-  the password of the role app      age -d -i $folder/deploy.identity $folder/secrets.age | grep postgresql/app
+  the password of the role app      $deploy secrets show $folder postgresql/app
   connect                           psql 'host=$address port=6432 dbname=app user=app sslmode=verify-full sslrootcert=$folder/ca.crt'
   a machine                         ssh -F $config n1
   cut the power of one, and look    $deploy lab kill $folder n1; $deploy status $folder; $deploy lab start $folder n1
