@@ -68,7 +68,7 @@ pub struct AuthorityEntry {
     pub subject: String,
     /// SHA-256 of the certificate.
     pub fingerprint: String,
-    /// `current`, `next` or `unknown`.
+    /// `current` or `next`.
     pub role: &'static str,
     /// Whole days until it ends.
     pub days_left: i64,
@@ -244,12 +244,10 @@ fn trusting(
     }
     let trusts = |node: &NodeName, seen: &Observation| {
         let paths = live::authority_paths(source, node);
-        let hashes = paths.iter().map(|path| seen.fields.get(&Id::new("file", path))?.get("sha256"));
-        hashes.flatten().count() == paths.len()
-            && paths.iter().all(|path| {
-                let hash = seen.fields.get(&Id::new("file", path)).and_then(|fields| fields.get("sha256"));
-                hash.is_some_and(|hash| holding.contains(hash))
-            })
+        paths.iter().all(|path| {
+            let hash = seen.fields.get(&Id::new("file", path)).and_then(|fields| fields.get("sha256"));
+            hash.is_some_and(|hash| holding.contains(hash))
+        })
     };
     observed.iter().filter(|(node, seen)| trusts(node, seen)).map(|(node, _)| node.clone()).collect()
 }

@@ -5,13 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use time::macros::datetime;
 
 use super::*;
-use crate::cluster::Cluster;
-use crate::inventory;
-use crate::live::secret_names;
+use crate::live::fixture;
 use crate::pki::{Authority, Leaf, LeafRequest, San, Trust, Usage};
 use crate::render::Facts;
-use crate::role::Library;
-use crate::secrets::Secret;
 
 const NOW: OffsetDateTime = datetime!(2026-05-01 12:00 UTC);
 const PATH: &str = "/etc/pgbouncer/tls/server";
@@ -24,20 +20,9 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let node = |number: u8| {
-            format!("  n{number}: {{ kind: [manager, worker, app], address: 10.1.0.1{number} }}\n")
-        };
-        let text = format!("name: test\nnodes:\n{}{}{}", node(1), node(2), node(3));
-        let library = Library::built_in().unwrap();
-        let (inventory, _) = inventory::parse("test.yaml", &text).unwrap();
-        let cluster = Cluster::new(inventory, &library);
-        let secrets = secret_names(&cluster, &library)
-            .into_iter()
-            .map(|name| (name.clone(), Secret::new(format!("{name}-{}", "x".repeat(32)))))
-            .collect();
         let authority = Authority::create("test", NOW, 10, &mut rand::rng()).unwrap();
         let trust = Trust::settled(authority.certificate_pem(), "0");
-        let source = Source::new(cluster, library, secrets, trust).unwrap();
+        let source = fixture::source(fixture::THREE, trust);
         let facts = Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "n1".into() };
         let mut it = Self { source, authority, seen: Observation { facts, fields: BTreeMap::new() } };
         let leaf = Self::issue(&it.authority);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use serde_json::json;
+use serde_json::{Value, json};
 use time::macros::format_description;
 
 use super::Global;
@@ -33,15 +33,9 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     }
     confirm(global, args.yes, &plan)?;
     let done = carry_out(&mut project, plan).await?;
-    let seconds = begun.elapsed().as_secs_f64();
     let connections = connections(&project.source.cluster);
-    if global.json {
-        ui::json(&json!({
-            "run": done.run, "changed": done.changes, "seconds": seconds, "checks": done.verdicts,
-            "connections": connections, "executions": project.fleet.executions(),
-        }));
-    } else {
-        done.show(seconds);
+    done.tell(global, begun, json!({ "connections": connections, "executions": project.executions() }));
+    if !global.json {
         for (name, url) in connections {
             ui::data(&format!("  {name:<12} {url}\n"));
         }
@@ -87,8 +81,17 @@ impl Done {
         if self.verified() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// Its summary on the screen.
-    pub fn show(&self, seconds: f64) {
+    /// Its summary; in JSON with the fields of `more`.
+    pub fn tell(&self, global: &Global, begun: Instant, mut more: Value) {
+        let seconds = begun.elapsed().as_secs_f64();
+        if global.json {
+            more["run"] = json!(self.run);
+            more["changed"] = json!(self.changes);
+            more["seconds"] = json!(seconds);
+            more["checks"] = json!(self.verdicts);
+            ui::json(&more);
+            return;
+        }
         ui::data(&super::verify::text(&self.verdicts, false));
         ui::data(&format!("{} changes made in {seconds:.1} s (run {})\n", self.changes, self.run));
     }

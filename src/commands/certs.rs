@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 
 use super::Global;
-use super::apply::{Done, carry_out, confirm};
+use super::apply::{carry_out, confirm};
 use super::project::{self, Project};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
@@ -21,8 +21,6 @@ use crate::{observe, ui};
 
 /// Exit code where a certificate has to be renewed or mended.
 const DUE: u8 = 2;
-/// Years for which a new authority is valid.
-const YEARS: u32 = Authority::DEFAULT_YEARS;
 
 pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
     match (&wanted.command, &wanted.inventory) {
@@ -103,7 +101,7 @@ async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
     }
     confirm(global, args.yes, &plan)?;
     let done = carry_out(&mut project, plan).await?;
-    told(global, &done, begun);
+    done.tell(global, begun, json!({}));
     Ok(done.exit_code())
 }
 
@@ -143,7 +141,7 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
             let new = Authority::create(
                 project.source.cluster.name(),
                 time::OffsetDateTime::now_utc(),
-                YEARS,
+                Authority::DEFAULT_YEARS,
                 &mut rand::rng(),
             )?;
             project.store.set_next_ca(new.to_material());
@@ -176,7 +174,7 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
         }
         confirm(global, args.yes, &plan)?;
         let done = carry_out(&mut project, plan).await?;
-        told(global, &done, begun);
+        done.tell(global, begun, json!({}));
         if !done.verified() {
             let hint =
                 format!("mend what does not hold; `deploy certs rotate-ca {inventory}` goes on from here");
@@ -191,17 +189,6 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
 
 fn show(global: &Global, plan: &Plan) {
     if global.json { ui::json(&ui::plan_json(plan)) } else { ui::data(&ui::plan(plan)) }
-}
-
-fn told(global: &Global, done: &Done, begun: Instant) {
-    let seconds = begun.elapsed().as_secs_f64();
-    if global.json {
-        ui::json(
-            &json!({ "run": done.run, "changed": done.changes, "seconds": seconds, "checks": done.verdicts }),
-        );
-    } else {
-        done.show(seconds);
-    }
 }
 
 fn nothing(global: &Global, words: &str) {

@@ -163,7 +163,12 @@ impl Project {
         let Files { cluster, library, dir } = files;
         let mut rng = rand::rng();
         if store.ca().is_none() {
-            let authority = Authority::create(cluster.name(), time::OffsetDateTime::now_utc(), 10, &mut rng)?;
+            let authority = Authority::create(
+                cluster.name(),
+                time::OffsetDateTime::now_utc(),
+                Authority::DEFAULT_YEARS,
+                &mut rng,
+            )?;
             store.set_ca(authority.to_material());
         }
         for name in secret_names(&cluster, &library) {

@@ -77,13 +77,10 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::cluster::Cluster;
-    use crate::inventory;
-    use crate::live::{Observation, secret_names};
+
+    use crate::live::{Observation, fixture};
     use crate::pki::{Authority, LeafRequest, Trust, Usage};
     use crate::render::Facts;
-    use crate::role::Library;
-    use crate::secrets::Secret;
 
     /// What a node may hold: the old authority or certificates, both, or the new ones.
     #[derive(Clone, Copy, PartialEq)]
@@ -94,16 +91,7 @@ mod tests {
     }
 
     fn step(bundles: [Has; 3], leaves: [Has; 3]) -> (Handover, bool) {
-        let node = |number: u8| {
-            format!("  n{number}: {{ kind: [manager, worker, app], address: 10.1.0.1{number} }}\n")
-        };
-        let text = format!("name: test\nnodes:\n{}{}{}", node(1), node(2), node(3));
-        let library = Library::built_in().unwrap();
-        let (inventory, _) = inventory::parse("test.yaml", &text).unwrap();
-        let cluster = Cluster::new(inventory, &library);
-        let secrets =
-            secret_names(&cluster, &library).into_iter().map(|name| (name, Secret::new("x"))).collect();
-        let source = Source::new(cluster, library, secrets, Trust::settled("", "0")).unwrap();
+        let source = fixture::source(fixture::THREE, Trust::settled("", "0"));
         let make = || Authority::create("test", OffsetDateTime::UNIX_EPOCH, 10, &mut rand::rng()).unwrap();
         let (old, new) = (make(), make());
         let (old_pem, new_pem) = (old.certificate_pem(), new.certificate_pem());

@@ -8,6 +8,8 @@
 mod authorities;
 mod dynamic;
 mod etcd;
+#[cfg(test)]
+pub mod fixture;
 mod haproxy;
 mod members;
 mod objects;

@@ -38,6 +38,13 @@ struct SeenRole {
     member_of: BTreeSet<String>,
 }
 
+impl SeenRole {
+    /// It logs in, with another password than this one.
+    fn has_other(&self, password: &Secret) -> bool {
+        self.password.as_deref().is_some_and(|verifier| !scram_matches(verifier, password))
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 struct SeenDatabase {
     extensions: BTreeSet<String>,
@@ -181,7 +188,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
 /// Patroni makes its role for `pg_rewind` when it makes the cluster, and never looks at its password again.
 fn rewind_change(source: &Source, seen: &Seen) -> Option<Change> {
     let password = source.secrets.get(REWIND)?;
-    if scram_matches(seen.roles.get(REWIND_ROLE)?.password.as_deref()?, password) {
+    if !seen.roles.get(REWIND_ROLE)?.has_other(password) {
         return None;
     }
     let verifier = scram_verifier(password, &salt(REWIND_ROLE, password), 4096);
@@ -201,8 +208,7 @@ fn logins(
     let mut all = Vec::new();
     for (name, _) in roles.iter().filter(|(name, role)| role.login && *name != LOOKUP_ROLE) {
         let Some(password) = source.secrets.get(&password_of(name)) else { continue };
-        let stale = seen.roles.get(name).and_then(|seen| seen.password.as_deref());
-        if stale.is_none_or(|verifier| scram_matches(verifier, password)) {
+        if !seen.roles.get(name).is_some_and(|seen| seen.has_other(password)) {
             continue;
         }
         let may_connect = |database: &String| {

@@ -7,12 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::Cluster;
-use crate::inventory;
 use crate::pki::Trust;
 use crate::plan::{PHASES, build_phase};
 use crate::resource::{Arg, Effect, Order, Payload, Verb};
-use crate::role::Library;
 use crate::secrets::{Secret, scram_verifier};
 
 const INVENTORY: &str = "
@@ -28,14 +25,7 @@ patroni: { failover: fast }
 ";
 
 fn source_of(text: &str) -> Source {
-    let library = Library::built_in().unwrap();
-    let (inventory, _) = inventory::parse("test.yaml", text).unwrap();
-    let cluster = Cluster::new(inventory, &library);
-    let secrets = secret_names(&cluster, &library)
-        .into_iter()
-        .map(|name| (name.clone(), Secret::new(format!("{name}-{}", "x".repeat(32)))))
-        .collect();
-    Source::new(cluster, library, secrets, Trust::settled("authority", "0123456789ab")).unwrap()
+    fixture::source(text, Trust::settled("authority", "0123456789ab"))
 }
 
 fn source() -> Source {

@@ -8,16 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{Attention, Health, Remedies, Severity, Status};
-use crate::cluster::{Cluster, NodeName};
-use crate::inventory;
-use crate::live::secret_names;
+use crate::cluster::NodeName;
+use crate::live::fixture;
 use crate::live::{Observation, etcd_id, member_id};
 use crate::observe::{Answers, ObserveError};
 use crate::pki::Trust;
 use crate::render::{Facts, Source};
 use crate::resource::{Fields, Id};
-use crate::role::Library;
-use crate::secrets::Secret;
 use crate::transport::Failure;
 
 const INVENTORY: &str = "
@@ -33,14 +30,7 @@ roles:
 
 /// A source with made-up secrets.
 pub fn source() -> Source {
-    let library = Library::built_in().unwrap();
-    let (inventory, _) = inventory::parse("test.yaml", INVENTORY).unwrap();
-    let cluster = Cluster::new(inventory, &library);
-    let secrets = secret_names(&cluster, &library)
-        .into_iter()
-        .map(|name| (name, Secret::new("x".repeat(32))))
-        .collect();
-    Source::new(cluster, library, secrets, Trust::settled("", "0")).unwrap()
+    fixture::source(INVENTORY, Trust::settled("", "0"))
 }
 
 /// A node that answers, with nothing on it.

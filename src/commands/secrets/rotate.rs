@@ -49,13 +49,6 @@ async fn one(global: &Global, args: &RotateSecrets, name: &str) -> Result<Done> 
     ui::talk(&format!("{name}: {}", on_change(name)));
     confirm(global, args.yes, &plan)?;
     let done = carry_out(&mut project, plan).await?;
-    let seconds = begun.elapsed().as_secs_f64();
-    if global.json {
-        ui::json(&json!({
-            "run": done.run, "rotated": name, "changed": done.changes, "seconds": seconds, "checks": done.verdicts,
-        }));
-    } else {
-        done.show(seconds);
-    }
+    done.tell(global, begun, json!({ "rotated": name }));
     Ok(done)
 }
