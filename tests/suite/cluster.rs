@@ -14,9 +14,9 @@ use serde_json::Value;
 /// What a cluster is asked to be.
 pub struct Shape {
     /// Of the inventory and of the lab.
-    pub name: &'static str,
+    pub name: String,
     /// First three numbers of every address.
-    pub subnet: &'static str,
+    pub subnet: String,
     /// Debian of the machines.
     pub debian: u8,
     /// Name, kinds as YAML, last number of the address.
@@ -25,6 +25,22 @@ pub struct Shape {
     pub access: String,
     /// Who logs in; made on every machine, with sudo, where it is not root.
     pub user: &'static str,
+}
+
+impl Shape {
+    /// With another name and other addresses where `SUITE_SHIFT` asks for it, so that two suites can run side by side.
+    fn shifted(mut self) -> Self {
+        let Some(shift) = std::env::var("SUITE_SHIFT").ok().and_then(|shift| shift.parse::<u8>().ok()) else {
+            return self;
+        };
+        let network =
+            self.subnet.split('.').nth(1).and_then(|second| second.parse::<u8>().ok()).unwrap_or_default();
+        let shifted = format!("10.{}.0", network.saturating_add(shift));
+        self.access = self.access.replace(&self.subnet, &shifted);
+        self.name = format!("{}-{shift}", self.name);
+        self.subnet = shifted;
+        self
+    }
 }
 
 /// A cluster and its lab. Dropping it takes the lab down.
@@ -58,7 +74,8 @@ impl Done {
 impl Cluster {
     /// A cluster whose lab is not up yet, unless `SUITE_KEEP` left it so.
     pub fn new(shape: Shape) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite").join(shape.name);
+        let shape = shape.shifted();
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite").join(&shape.name);
         Self { shape, dir, ssh_config: PathBuf::new(), ended: false, parameters: "" }
     }
 

@@ -22,8 +22,8 @@ pub const SCENARIOS: &[(&str, Run)] = &[
 
 pub fn lab() -> Cluster {
     Cluster::new(Shape {
-        name: "suite-cold",
-        subnet: "10.95.0",
+        name: "suite-cold".into(),
+        subnet: "10.95.0".into(),
         debian: 13,
         nodes: &[
             ("n1", "[manager, worker, app]", 11),

@@ -16,8 +16,8 @@ pub const SCENARIOS: &[(&str, Run)] = &[
 
 pub fn lab() -> Cluster {
     Cluster::new(Shape {
-        name: "suite12",
-        subnet: "10.96.0",
+        name: "suite12".into(),
+        subnet: "10.96.0".into(),
         debian: 12,
         nodes: &[
             ("m1", "[manager, app]", 11),

@@ -42,8 +42,8 @@ pub const SCENARIOS: &[(&str, Run)] = &[
 
 pub fn lab() -> Cluster {
     Cluster::new(Shape {
-        name: "suite13",
-        subnet: "10.94.0",
+        name: "suite13".into(),
+        subnet: "10.94.0".into(),
         debian: 13,
         nodes: &[
             ("m1", "manager", 11),

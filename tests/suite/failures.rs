@@ -224,7 +224,7 @@ pub fn etcd_stopped(cluster: &mut Cluster) -> Result<String> {
 pub fn switchover(cluster: &mut Cluster) -> Result<String> {
     let leader = cluster.leader()?;
     let standby = cluster.member("Sync Standby")?;
-    let name = cluster.shape.name;
+    let name = &cluster.shape.name;
     let note = drill(
         cluster,
         &title(cluster, "planned switchover"),

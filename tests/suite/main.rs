@@ -5,7 +5,8 @@
 //! taken down at the end of its group, and at its beginning, so that the remains of a killed suite do not matter.
 //!
 //! `SUITE_KEEP=1` leaves the labs up and takes over the ones that are up; `SUITE_KILLS` is the number of kills of a
-//! cold deploy (3); `SUITE_SEED` repeats their moments. Needs root and the programs that [`require`] names.
+//! cold deploy (3); `SUITE_SEED` repeats their moments; `SUITE_SHIFT=N` uses networks N further
+//! on, beside another suite. Needs root and the programs that [`require`] names.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
