@@ -38,6 +38,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),
     ("lowered", lowered),
+    ("etcd-grown", etcd_grown),
 ];
 
 pub fn lab() -> Cluster {
@@ -205,6 +206,25 @@ fn lowered(cluster: &mut Cluster) -> Result<String> {
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
     Ok(note)
+}
+
+/// Three members of etcd become five, and three again, each in one run.
+fn etcd_grown(cluster: &mut Cluster) -> Result<String> {
+    let members = |cluster: &Cluster| -> Result<usize> {
+        let status = cluster.deploy(&["status", "--json"])?.json()?;
+        let all = status["etcd"]["members"].as_array().context("status lists no members of etcd")?.clone();
+        ensure!(all.iter().all(|member| member["healthy"] == true), "a member is not healthy: {all:?}");
+        Ok(all.len())
+    };
+    cluster.write(&[("roles", "etcd: { on: [m1, m2, m3, a1, a2] }")])?;
+    let grown = cluster.deploy(&["apply", "--yes"])?;
+    ensure!(members(cluster)? == 5, "etcd has not five members");
+    cluster.settled()?;
+    cluster.write(&[])?;
+    let shrunk = cluster.deploy(&["apply", "--yes"])?;
+    ensure!(members(cluster)? == 3, "etcd has not three members");
+    cluster.settled()?;
+    Ok(format!("three to five in {:.1} s, five to three in {:.1} s", grown.seconds, shrunk.seconds))
 }
 
 fn shown(cluster: &Cluster, parameter: &str) -> Result<String> {
