@@ -3,12 +3,14 @@
 //! Each phase that has work begins by observing again what it will touch. What it then finds to do must be part of the
 //! approved plan; work that has been done meanwhile is left out, anything new stops the run.
 
+mod error;
 mod event;
 mod lock;
 mod restore;
 mod run;
 mod step;
 
+pub use error::ApplyError;
 pub use event::{Event, Events};
 pub use lock::{Lock, LockError, Owner};
-pub use run::{Apply, ApplyError};
+pub use run::Apply;

@@ -9,93 +9,14 @@ use tokio::task::JoinSet;
 
 use super::restore;
 use super::step;
-use super::{Event, Events};
+use super::{ApplyError, Event, Events};
 use crate::cluster::NodeName;
-use crate::live::Observed;
-use crate::observe::{self, Hosts, ObserveError};
+use crate::observe::{self, Hosts};
 use crate::pki::Authority;
-use crate::plan::{self, CheckRun, Phase, PhasePlan, Plan, PlanError, Scope, Step, Wave};
-use crate::render::{RenderError, Source};
+use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
+use crate::render::Source;
 use crate::resource::Change;
-use crate::transport::Failure;
 use crate::verify::{self, Outcome, Verdict};
-
-/// Why a run stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// A node could not be asked.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    /// A node could not be spoken to.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-    /// A phase could not be planned again.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A template cannot be rendered.
-    #[error(transparent)]
-    Render(#[from] RenderError),
-    /// A step could not be put together.
-    #[error(transparent)]
-    Step(#[from] step::StepError),
-    /// The world is not what the plan assumed.
-    #[error("{node}: {id} has changed since the plan was made: {reason}")]
-    Moved {
-        /// The node.
-        node: NodeName,
-        /// The resource.
-        id: String,
-        /// What would have to be done now.
-        reason: String,
-    },
-    /// A change failed on a node.
-    #[error("{node}: {id} failed (status {status})\n{output}")]
-    Change {
-        /// The node.
-        node: NodeName,
-        /// The resource.
-        id: String,
-        /// Status of the call.
-        status: String,
-        /// Its last lines.
-        output: String,
-    },
-    /// A node ended a step without saying how.
-    #[error("{node}: the step was cut off: {stderr}")]
-    CutOff {
-        /// The node.
-        node: NodeName,
-        /// What it printed.
-        stderr: String,
-    },
-    /// New rules were not confirmed and have been taken back.
-    #[error("{node}: a new connection could not confirm {id}; the node takes it back by itself: {reason}")]
-    TakenBack {
-        /// The node.
-        node: NodeName,
-        /// The resource.
-        id: String,
-        /// Why.
-        reason: String,
-    },
-    /// Checks did not hold.
-    #[error("{}", failed(.verdicts, .restored))]
-    Checks {
-        /// Those that did not.
-        verdicts: Vec<Verdict>,
-        /// Certificates that are as they were before, because the new ones were not served.
-        restored: Vec<(NodeName, String)>,
-    },
-}
-
-fn failed(verdicts: &[Verdict], restored: &[(NodeName, String)]) -> String {
-    let lines = verdicts.iter().map(|verdict| {
-        format!("{}: {} does not hold ({}): {}", verdict.node, verdict.name, verdict.title, verdict.reason)
-    });
-    let back =
-        restored.iter().map(|(node, path)| format!("{node}: the certificate {path} of before is back"));
-    lines.chain(back).collect::<Vec<_>>().join("\n")
-}
 
 /// What a run needs.
 pub struct Apply {
@@ -105,6 +26,8 @@ pub struct Apply {
     pub hosts: Hosts,
     /// Issues the certificates.
     pub authority: Authority,
+    /// Every check of the cluster.
+    pub checks: Vec<CheckRun>,
     /// Name of the run.
     pub run: String,
     /// The clock.
@@ -134,14 +57,22 @@ impl Apply {
             plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster).collect();
         let mut begun: BTreeSet<&str> = BTreeSet::new();
         while let Some(approved) = phases.pop_front() {
+            if begun.contains(approved.phase.name) {
+                continue;
+            }
             let needed = self.needed(approved);
             wait_for(&mut pipelines, &mut pending, |pending| needed.is_disjoint(pending)).await?;
             let early: Vec<&PhasePlan> = phases
                 .iter()
-                .filter(|later| later.phase.early && later.only_starts())
-                .filter(|later| self.needed(later).is_disjoint(&pending))
+                .enumerate()
+                .filter(|(distance, later)| match later.phase.early {
+                    Early::No => false,
+                    Early::Ready => true,
+                    Early::After(_) => *distance == 0,
+                })
+                .map(|(_, later)| *later)
+                .filter(|later| later.only_starts() && self.needed(later).is_disjoint(&pending))
                 .filter(|later| begun.insert(later.phase.name))
-                .copied()
                 .collect();
             self.cluster_phase(approved, &needed, &early).await?;
         }
@@ -159,7 +90,7 @@ impl Apply {
     async fn node_pipeline(&self, plan: &Plan, node: &NodeName) -> Result<(), ApplyError> {
         let only: BTreeSet<NodeName> = [node.clone()].into();
         for approved in node_phases(plan).filter(|phase| phase.changes().any(|(on, _)| on == node)) {
-            let (current, _) = self.again(approved, &only).await?;
+            let current = self.again(approved, &only).await?;
             for step in current.into_iter().flat_map(|phase| phase.waves).flat_map(|wave| wave.steps) {
                 self.step(approved.phase, step).await?;
             }
@@ -167,7 +98,7 @@ impl Apply {
         Ok(())
     }
 
-    /// One phase for all its nodes. While it is checked, the services of `early` phases start.
+    /// One phase for all its nodes. While it is checked, the `early` phases are made.
     async fn cluster_phase(
         &self,
         approved: &PhasePlan,
@@ -177,11 +108,14 @@ impl Apply {
         let begun = Instant::now();
         let title = approved.phase.title;
         self.say(Event::PhaseStarted { title });
-        let (current, observed) = self.again(approved, needed).await?;
-        let checks = plan::checks(&self.source, &observed)?;
-        let own: Vec<CheckRun> =
-            checks.into_iter().filter(|check| check.phase == approved.phase.name).collect();
-        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).cloned().collect();
+        let current = self.again(approved, needed).await?;
+        let own: Vec<CheckRun> = self
+            .checks
+            .iter()
+            .filter(|check| check.phase == approved.phase.name && needed.contains(&check.node))
+            .cloned()
+            .collect();
+        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).map(CheckRun::as_gate).collect();
         let mut made: Vec<Step> = Vec::new();
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
         while let Some(wave) = waves.next() {
@@ -193,11 +127,12 @@ impl Apply {
                 self.check(&gates).await?;
             }
         }
-        let (checked, started) = tokio::join!(self.check(&own), self.start_early(early));
+        let starts = futures_util::future::join_all(early.iter().map(|later| self.make_early(later)));
+        let (checked, started) = tokio::join!(self.check(&own), starts);
         if let Err(error) = checked {
             return Err(self.put_back(approved.phase, &made, &own, error).await?);
         }
-        started?;
+        started.into_iter().collect::<Result<(), ApplyError>>()?;
         self.say(Event::PhaseDone { title, took: begun.elapsed() });
         Ok(())
     }
@@ -225,13 +160,16 @@ impl Apply {
         Ok(ApplyError::Checks { verdicts, restored })
     }
 
-    /// Makes the changes of phases that need not wait for their turn.
-    async fn start_early(&self, phases: &[&PhasePlan]) -> Result<(), ApplyError> {
-        for approved in phases {
-            let (current, _) = self.again(approved, &self.needed(approved)).await?;
-            for wave in current.into_iter().flat_map(|phase| phase.waves) {
-                self.wave(approved.phase, wave).await?;
-            }
+    /// Makes the changes of a phase that need not wait for its turn; its checks come with all others, after the run.
+    async fn make_early(&self, approved: &PhasePlan) -> Result<(), ApplyError> {
+        if let Early::After(name) = approved.phase.early {
+            let awaited: Vec<CheckRun> =
+                self.checks.iter().filter(|check| check.name == name).cloned().collect();
+            self.check(&awaited).await?;
+        }
+        let current = self.again(approved, &self.needed(approved)).await?;
+        for wave in current.into_iter().flat_map(|phase| phase.waves) {
+            self.wave(approved.phase, wave).await?;
         }
         Ok(())
     }
@@ -241,7 +179,7 @@ impl Apply {
         &self,
         approved: &PhasePlan,
         nodes: &BTreeSet<NodeName>,
-    ) -> Result<(Option<PhasePlan>, Observed), ApplyError> {
+    ) -> Result<Option<PhasePlan>, ApplyError> {
         let hosts: Hosts = self
             .hosts
             .iter()
@@ -269,7 +207,7 @@ impl Apply {
                 }
             }
         }
-        Ok((current, answers.observed))
+        Ok(current)
     }
 
     /// Makes the changes of one step, and confirms those that want it over a new connection.

@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::render::pools;
 use crate::ui::{Hint, Progress};
 use crate::verify::{Outcome, Verdict};
-use crate::{cli, ui};
+use crate::{cli, plan, ui};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let begun = Instant::now();
@@ -102,6 +102,7 @@ pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
     project.save()?;
     let run = run_id()?;
     let authority = project.authority()?;
+    let checks = plan::checks(&project.source, &project.facts)?;
     let lock = lock(project, &run).await?;
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
     let drawing = tokio::spawn(Progress::new().draw(receiver));
@@ -110,6 +111,7 @@ pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
         source: Arc::clone(&project.source),
         hosts: project.hosts(),
         authority,
+        checks: checks.clone(),
         run: run.clone(),
         clock: time::OffsetDateTime::now_utc,
         events,
@@ -118,7 +120,7 @@ pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
     lock.let_go().await;
     let _ = drawing.await;
     outcome.map_err(explain)?;
-    let verdicts = super::verify::all(&project.source, &project.fleet.hosts()).await?;
+    let verdicts = super::verify::these(&project.source, &project.hosts(), &checks).await;
     Ok(Done { run, changes, verdicts })
 }
 

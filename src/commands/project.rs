@@ -13,7 +13,7 @@ use crate::live::Observed;
 use crate::live::{self, Reached, secret_names, secret_uses};
 use crate::observe::{self, Hosts};
 use crate::pki::{Authority, Handover, Trust};
-use crate::render::Source;
+use crate::render::{Facts, Source};
 use crate::role::Library;
 use crate::secrets::{
     CaMaterial, Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
@@ -32,6 +32,8 @@ pub struct Project {
     pub store: Store,
     /// The nodes.
     pub fleet: Fleet,
+    /// What the nodes said of themselves when they were last observed.
+    pub facts: BTreeMap<NodeName, Facts>,
 }
 
 /// The inventory and its roles, without secrets.
@@ -181,7 +183,7 @@ impl Project {
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
         let source = Arc::new(Source::new(cluster, library, secrets, trust)?);
-        Ok(Self { source, store, fleet })
+        Ok(Self { source, store, fleet, facts: BTreeMap::new() })
     }
 
     /// Writes the store, if anything was generated.
@@ -225,8 +227,9 @@ impl Project {
     }
 
     /// What all nodes say; an error that names every node that says nothing.
-    pub async fn observe(&self) -> Result<Observed> {
+    pub async fn observe(&mut self) -> Result<Observed> {
         let answers = observe::observe(&self.source, &self.hosts()).await?;
+        self.facts = live::facts(&answers.observed);
         let Some((_, first)) = answers.failures.first_key_value() else { return Ok(answers.observed) };
         let hint = match first {
             observe::ObserveError::Failure(failure) => failure.hint(),

@@ -11,9 +11,10 @@ use super::Global;
 use super::project::Project;
 use crate::cli::Target;
 use crate::observe::{self, Hosts};
+use crate::plan::CheckRun;
 use crate::render::Source;
 use crate::verify::{Outcome, Verdict};
-use crate::{plan, ui, verify};
+use crate::{live, plan, ui, verify};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let project = Project::open(global, &target.inventory).await?;
@@ -28,14 +29,10 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
 }
 
 /// Runs every check on every node that answers; one that does not is a failed check of its own.
-pub async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
+async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     let answers = observe::observe(source, hosts).await?;
-    let checks = plan::checks(source, &answers.observed)?;
-    let (mut verdicts, exposed) =
-        tokio::join!(verify::run(hosts, &checks), verify::exposure(&source.cluster, &source.library));
-    if source.cluster.inventory.firewall.enabled {
-        verdicts.extend(exposed);
-    }
+    let checks = plan::checks(source, &live::facts(&answers.observed))?;
+    let mut verdicts = these(source, hosts, &checks).await;
     verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {
         name: "node/reachable".into(),
         title: "the node answers".into(),
@@ -44,6 +41,17 @@ pub async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
         reason: error.to_string(),
     }));
     Ok(verdicts)
+}
+
+/// Runs `checks`, and tries the ports from here.
+pub async fn these(source: &Source, hosts: &Hosts, checks: &[CheckRun]) -> Vec<Verdict> {
+    if !source.cluster.inventory.firewall.enabled {
+        return verify::run(hosts, checks).await;
+    }
+    let exposure = verify::exposure(&source.cluster, &source.library);
+    let (mut verdicts, exposed) = tokio::join!(verify::run(hosts, checks), exposure);
+    verdicts.extend(exposed);
+    verdicts
 }
 
 /// The verdicts as text: those that failed, all of them when asked, and how many of each.

@@ -21,7 +21,7 @@ mod table;
 mod tests;
 
 pub use authorities::{Reached, authority_paths, reached};
-pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members};
+pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
 pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
 pub use objects::{login_roles, password_of};
@@ -135,6 +135,11 @@ pub fn foreign_data(source: &Source, node: &NodeName, seen: &Observation) -> Vec
 /// What marks the data directories of this cluster: nothing else may be taken over.
 pub fn token(source: &Source) -> String {
     format!("{}-{}", source.cluster.name(), source.trust.mark)
+}
+
+/// What each node said of itself.
+pub fn facts(observed: &Observed) -> BTreeMap<NodeName, Facts> {
+    observed.iter().map(|(node, seen)| (node.clone(), seen.facts.clone())).collect()
 }
 
 /// The fields that `node` gave for `id`.

@@ -10,7 +10,7 @@ mod waves;
 
 pub use build::{PlanError, build, build_phase};
 pub use check::{CheckRun, checks};
-pub use phases::{PHASES, Phase, Scope};
+pub use phases::{Early, PHASES, Phase, Scope};
 #[cfg(test)]
 pub(crate) use waves::arrange;
 
