@@ -135,7 +135,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
 }
 
 /// The key as it is, its revision, and the node that said so; empty at revision 0 when there is none.
-fn current(source: &Source, observed: &Observed) -> (Map<String, Value>, i64, NodeName) {
+fn current(source: &Source, observed: &Observed) -> (Map<String, Value>, u64, NodeName) {
     let mut holder = None;
     for (node, _) in source.cluster.with_role("etcd") {
         holder.get_or_insert_with(|| node.clone());
@@ -144,7 +144,7 @@ fn current(source: &Source, observed: &Observed) -> (Map<String, Value>, i64, No
         let entry = &reply["kvs"][0];
         let value = entry["value"].as_str().and_then(|text| STANDARD.decode(text).ok());
         let map = value.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        return (map, entry["mod_revision"].as_i64().unwrap_or(0), node.clone());
+        return (map, etcd::number(&entry["mod_revision"]).unwrap_or(0), node.clone());
     }
     (Map::new(), 0, holder.unwrap_or_else(|| NodeName::from("")))
 }
@@ -166,7 +166,7 @@ fn change(
     source: &Source,
     current: &Map<String, Value>,
     whole: &Map<String, Value>,
-    revision: i64,
+    revision: u64,
     restart: &[String],
 ) -> Change {
     let key = STANDARD.encode(format!("/service/{}/config", source.cluster.name()));

@@ -1,6 +1,7 @@
 //! The membership of etcd: bootstrapped once, then changed one member at a time.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::{Observed, Placed, certificate_path, fields, json, token};
 use crate::cluster::{NodeName, bracketed};
@@ -13,7 +14,7 @@ const DATA: &str = "/var/lib/etcd/default";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// Its number.
-    #[serde(rename = "ID")]
+    #[serde(rename = "ID", deserialize_with = "read_number")]
     pub id: u64,
     /// Its name; empty while it has never started.
     #[serde(default)]
@@ -21,6 +22,16 @@ pub struct Member {
     /// Where its peers reach it.
     #[serde(rename = "peerURLs", default)]
     pub peer_urls: Vec<String>,
+}
+
+/// A number as etcd's JSON has it: 64 bits in a text.
+pub fn number(value: &Value) -> Option<u64> {
+    value.as_str().and_then(|text| text.parse().ok())
+}
+
+fn read_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    number(&value).ok_or_else(|| serde::de::Error::custom("not a number of etcd"))
 }
 
 pub fn id() -> Id {

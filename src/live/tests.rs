@@ -51,7 +51,7 @@ fn packed(value: &Value) -> String {
 fn running(source: &Source, debian: u8, configuration: &Value) -> Observed {
     let mut observed = bare(source, debian);
     let value = STANDARD.encode(configuration.to_string());
-    let reply = json!({ "kvs": [{ "mod_revision": 7, "value": value }] });
+    let reply = json!({ "kvs": [{ "mod_revision": "7", "value": value }] });
     set(&mut observed, "m1", etcd_id(), "configuration", &packed(&reply));
     let view = json!({ "members": [
         { "name": "w1", "role": "leader", "state": "running", "timeline": 1 },
@@ -187,7 +187,7 @@ fn etcd_is_bootstrapped_once_and_foreign_data_refused() {
 fn etcd_takes_in_who_is_missing_and_lets_go_of_strangers() {
     let source = source();
     let mut observed = bare(&source, 13);
-    let member = |id: u64, name: &str, end: u8| json!({ "ID": id, "name": name, "peerURLs": [format!("https://10.1.0.{end}:2380")] });
+    let member = |id: u64, name: &str, end: u8| json!({ "ID": id.to_string(), "name": name, "peerURLs": [format!("https://10.1.0.{end}:2380")] });
     for node in ["m1", "m2"] {
         set(&mut observed, node, etcd_id(), "data", "/var/lib/etcd/default");
         set(&mut observed, node, etcd_id(), "owner", &token(&source));

@@ -17,7 +17,8 @@ file_probe() {
         stat -c 'owner=%U:%G
 mode=%a
 mtime=%Y' -- "$1"
-        printf 'sha256=%s\n' "$(sha256sum <"$1" | cut -c1-64)"
+        file_hash=$(sha256sum <"$1")
+        printf 'sha256=%s\n' "${file_hash%% *}"
     fi
 }
 
@@ -27,7 +28,7 @@ file_fetch() {
 
 # file_stage PATH OWNER MODE PAYLOAD : writes the new content beside the old, readable by its owner alone.
 file_stage() {
-    mkdir -p -- "$(dirname -- "$1")"
+    [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}"
     printf '%s\n' "$1.deploy-new" >>"$RUN_DIR/staged"
     (umask 077 && cat <"$4" >"$1.deploy-new")
     chown -- "$2" "$1.deploy-new"
@@ -42,7 +43,7 @@ file_validate() {
 # file_commit PATH : keeps the old file under the run's folder and puts the new one in its place, durably.
 file_commit() {
     if [ -e "$1" ]; then
-        mkdir -p -- "$RUN_DIR/files$(dirname -- "$1")"
+        mkdir -p -- "$RUN_DIR/files${1%/*}"
         [ -e "$RUN_DIR/files$1" ] || cp -a -- "$1" "$RUN_DIR/files$1"
     fi
     if [ -L "$1" ]; then rm -f -- "$1"; fi
