@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Highly available PostgreSQL on your own machines, from one inventory file.
 #[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true, max_term_width = 110)]
+#[command(version, disable_help_subcommand = true, max_term_width = 110, after_help = crate::exit::table())]
 pub struct Cli {
     /// Print JSON on standard output instead of text.
     #[arg(long, global = true)]

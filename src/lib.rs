@@ -8,6 +8,7 @@ pub mod certs;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
+pub mod exit;
 pub mod inventory;
 pub mod lab;
 pub mod live;

@@ -46,6 +46,21 @@ pub enum ObserveError {
     },
 }
 
+/// Nodes that did not answer, where all of them must.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.values().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))]
+pub struct Unanswered(pub BTreeMap<NodeName, ObserveError>);
+
+impl Unanswered {
+    /// What to do about the first of them.
+    pub fn hint(&self) -> String {
+        match self.0.values().next() {
+            Some(ObserveError::Failure(failure)) => failure.hint(),
+            _ => "every node of the inventory must answer before anything is changed".into(),
+        }
+    }
+}
+
 /// What the nodes said, and why others said nothing.
 #[derive(Debug, Default)]
 pub struct Answers {

@@ -8,7 +8,9 @@ mod lock;
 mod restore;
 mod run;
 mod step;
+mod stopped;
 
 pub use event::{Event, Events};
 pub use lock::{Lock, LockError, Owner};
 pub use run::{Apply, ApplyError};
+pub use stopped::Stopped;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -111,6 +112,8 @@ pub struct Apply {
     pub clock: fn() -> time::OffsetDateTime,
     /// Where the run says what happens.
     pub events: Events,
+    /// Whether a node has been told to change something.
+    pub changed: AtomicBool,
 }
 
 impl Apply {
@@ -282,6 +285,7 @@ impl Apply {
         let mut exec = step::exec(&self.run, phase.name, &changes, &self.authority, (self.clock)())?;
         let (lines, mut said) = mpsc::unbounded_channel::<String>();
         exec.lines = Some(lines);
+        self.changed.store(true, Ordering::Relaxed);
         let progress = async {
             while let Some(line) = said.recv().await {
                 let number = line.strip_prefix("> ").and_then(|number| number.parse::<usize>().ok());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
@@ -11,7 +12,8 @@ use time::macros::format_description;
 
 use super::Global;
 use super::project::Project;
-use crate::apply::{Apply, ApplyError, Lock, LockError, Owner};
+use crate::apply::{Apply, ApplyError, Lock, LockError, Owner, Stopped};
+use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::render::pools;
 use crate::ui::{Hint, Progress};
@@ -76,9 +78,9 @@ impl Done {
         self.verdicts.iter().all(|verdict| verdict.outcome != Outcome::Fail)
     }
 
-    /// Failure where a check does not hold.
+    /// How its command ends.
     pub fn exit_code(&self) -> ExitCode {
-        if self.verified() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if self.verified() { ExitCode::SUCCESS } else { Exit::Unverified.into() }
     }
 
     /// Its summary; in JSON with the fields of `more`.
@@ -113,11 +115,14 @@ pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
         run: run.clone(),
         clock: time::OffsetDateTime::now_utc,
         events,
+        changed: AtomicBool::new(false),
     };
-    let outcome = Arc::new(apply).run(plan).await;
+    let apply = Arc::new(apply);
+    let outcome = Arc::clone(&apply).run(plan).await;
     lock.let_go().await;
     let _ = drawing.await;
-    outcome.map_err(explain)?;
+    let changed = apply.changed.load(Ordering::Relaxed);
+    outcome.map_err(|error| explain(Stopped { error, changed }))?;
     let verdicts = super::verify::all(&project.source, &project.fleet.hosts()).await?;
     Ok(Done { run, changes, verdicts })
 }
@@ -137,8 +142,8 @@ async fn lock(project: &Project, run: &str) -> Result<Lock> {
     })
 }
 
-fn explain(error: ApplyError) -> anyhow::Error {
-    let hint = match &error {
+fn explain(stopped: Stopped) -> anyhow::Error {
+    let hint = match &stopped.error {
         ApplyError::Failure(failure) => failure.hint(),
         ApplyError::Moved { .. } => "look at the new plan and apply it".into(),
         ApplyError::TakenBack { .. } => {
@@ -146,7 +151,7 @@ fn explain(error: ApplyError) -> anyhow::Error {
         }
         _ => "mend the cause and run the same command again: it goes on where this run stopped".into(),
     };
-    anyhow::Error::new(error).context(Hint(hint))
+    anyhow::Error::new(stopped).context(Hint(hint))
 }
 
 /// Name of a run: its time, and enough chance to tell two of one second apart.

@@ -6,14 +6,12 @@ use anyhow::Result;
 
 use super::Global;
 use super::project::Project;
+use crate::exit::Exit;
 use crate::live::Observed;
 use crate::pki::Handover;
 use crate::plan::{Plan, PlanError};
 use crate::ui::Hint;
 use crate::{cli, observe, plan, ui};
-
-/// Exit code of `--detailed-exitcode` when there is something to change.
-const PENDING: u8 = 2;
 
 pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
@@ -26,7 +24,7 @@ pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
         ui::data(&ui::plan(&plan));
     }
     let pending = args.detailed_exitcode && !plan.is_empty();
-    Ok(if pending { ExitCode::from(PENDING) } else { ExitCode::SUCCESS })
+    Ok(if pending { Exit::Pending.into() } else { ExitCode::SUCCESS })
 }
 
 /// The plan for what the nodes say now. A step from one authority to the next that has begun is finished by it; the

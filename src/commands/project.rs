@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, NodeName};
 use crate::inventory::{self, Problems};
 use crate::live::Observed;
 use crate::live::{self, Reached, secret_names, secret_uses};
-use crate::observe::{self, Hosts};
+use crate::observe::{self, Hosts, Unanswered};
 use crate::pki::{Authority, Handover, Trust};
 use crate::render::Source;
 use crate::role::Library;
@@ -227,13 +227,12 @@ impl Project {
     /// What all nodes say; an error that names every node that says nothing.
     pub async fn observe(&self) -> Result<Observed> {
         let answers = observe::observe(&self.source, &self.hosts()).await?;
-        let Some((_, first)) = answers.failures.first_key_value() else { return Ok(answers.observed) };
-        let hint = match first {
-            observe::ObserveError::Failure(failure) => failure.hint(),
-            _ => "every node of the inventory must answer before anything is changed".into(),
-        };
-        let all: Vec<String> = answers.failures.values().map(ToString::to_string).collect();
-        Err(anyhow!(all.join("\n       ")).context(Hint(hint)))
+        if answers.failures.is_empty() {
+            return Ok(answers.observed);
+        }
+        let unanswered = Unanswered(answers.failures);
+        let hint = Hint(unanswered.hint());
+        Err(anyhow::Error::new(unanswered).context(hint))
     }
 
     /// Remote executions so far, by node.

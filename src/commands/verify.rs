@@ -10,6 +10,7 @@ use serde_json::json;
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
+use crate::exit::Exit;
 use crate::observe::{self, Hosts};
 use crate::render::Source;
 use crate::verify::{Outcome, Verdict};
@@ -24,7 +25,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
         ui::data(&text(&verdicts, true));
     }
     let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
 }
 
 /// Runs every check on every node that answers; one that does not is a failed check of its own.

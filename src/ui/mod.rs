@@ -16,7 +16,6 @@ pub use secrets::{Origin, RecipientRow, SecretRow, recipients, secrets};
 pub use status::status;
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 
 use crate::secrets::Secret;
 
@@ -48,7 +47,7 @@ pub fn talk(line: &str) {
 }
 
 /// Prints an error with its causes, and its hint last.
-pub fn failed(error: &anyhow::Error) -> ExitCode {
+pub fn failed(error: &anyhow::Error) {
     let mut hint = None;
     let mut text = String::new();
     for cause in error.chain() {
@@ -70,7 +69,6 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = hint {
         talk(&format!("{} {hint}", console::style("hint:").cyan().for_stderr()));
     }
-    ExitCode::FAILURE
 }
 
 /// Asks a question that only `yes` answers. Without a terminal nobody can, and the answer is no.

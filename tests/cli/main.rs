@@ -42,8 +42,13 @@ fn printed(words: &[&str], within: &Path) -> String {
 
 /// Runs `deploy`, which must fail without a word on standard output, and returns its error.
 fn error(words: &[&str], within: &Path) -> String {
+    error_with(1, words, within)
+}
+
+/// The same with another exit code.
+fn error_with(code: i32, words: &[&str], within: &Path) -> String {
     let output = deploy(words, within);
-    assert_eq!(output.status.code(), Some(1), "{words:?}: {}", text(&output.stdout));
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {}", text(&output.stdout));
     assert_eq!(text(&output.stdout), "", "{words:?}");
     text(&output.stderr)
 }
@@ -102,6 +107,15 @@ fn help_names_every_command() {
 }
 
 #[test]
+fn a_mistyped_command_is_an_error_and_never_pending_changes() {
+    let here = tempfile::tempdir().unwrap();
+    assert!(
+        error_with(1, &["plan", "--detailed-exitcodes", "."], here.path()).contains("--detailed-exitcode")
+    );
+    assert!(error_with(1, &["aply", "."], here.path()).contains("apply"));
+}
+
+#[test]
 fn the_schema_is_json_and_knows_every_section() {
     let here = tempfile::tempdir().unwrap();
     let schema: Value = serde_json::from_str(&printed(&["schema"], here.path())).unwrap();
@@ -122,7 +136,7 @@ fn completions_and_the_manual_are_printed() {
 #[test]
 fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
     let folder = folder("postgresql:\n  max_conections: 100\npatroni:\n  failover: quick\n");
-    let said = error(&["render", ".", "--out", "out"], folder.path());
+    let said = error_with(3, &["render", ".", "--out", "out"], folder.path());
     for part in ["cluster.yaml:7:", "max_conections", "max_connections", "cluster.yaml:9:", "quick", "^"] {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
@@ -132,7 +146,7 @@ fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
 #[test]
 fn an_inventory_that_is_not_there_is_named() {
     let here = tempfile::tempdir().unwrap();
-    assert!(error(&["plan", "nowhere"], here.path()).contains("nowhere"));
+    assert!(error_with(3, &["plan", "nowhere"], here.path()).contains("nowhere"));
 }
 
 #[test]
@@ -222,7 +236,7 @@ fn nodes_that_do_not_answer_are_all_named() {
     let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
     std::fs::write(folder.path().join("ssh_config"), "Host *\n  HostName 127.0.0.1\n  Port 9\n").unwrap();
     printed(&["init", "."], folder.path());
-    let said = error(&["plan", "."], folder.path());
+    let said = error_with(5, &["plan", "."], folder.path());
     for part in ["n1", "n2", "n3", "hint:"] {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
