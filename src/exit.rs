@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::apply::{ApplyError, LockError, Stopped};
 use crate::inventory::{InventoryError, Problems};
 use crate::observe::{ObserveError, Unanswered};
-use crate::plan::PlanError;
+use crate::plan::{PlanError, Stale};
 use crate::render::RenderError;
 use crate::resource::Refusal;
 use crate::role::RoleError;
@@ -77,7 +77,7 @@ impl Exit {
         match self {
             Self::Done => "done, or nothing to do",
             Self::Error => "any other error",
-            Self::Pending => "changes are pending (`plan --detailed-exitcode`, `certs`)",
+            Self::Pending => "changes are pending (`plan --detailed-exitcode`, `certs`, `drift`)",
             Self::Inventory => "the inventory, or a role beside it, is missing or invalid",
             Self::Unfit => "the machines are not fit: preflight failed, or data is in the way",
             Self::Unreachable => "a node cannot be reached; nothing was changed",
@@ -116,7 +116,13 @@ impl Exit {
             };
         }
         let is = |found: bool, exit: Self| found.then_some(exit);
-        is(error.is::<Failure>() || error.is::<Unanswered>() || error.is::<ObserveError>(), Self::Unreachable)
+        is(error.is::<Stale>(), Self::Stale)
+            .or_else(|| {
+                is(
+                    error.is::<Failure>() || error.is::<Unanswered>() || error.is::<ObserveError>(),
+                    Self::Unreachable,
+                )
+            })
             .or_else(|| is(error.is::<Refusal>(), Self::Unfit))
             .or_else(|| error.downcast_ref::<PlanError>().map(Self::of_plan))
             .or_else(|| {

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod commands;
 pub mod exit;
 pub mod inventory;
+pub mod journal;
 pub mod lab;
 pub mod live;
 pub mod observe;

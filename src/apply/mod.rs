@@ -4,6 +4,7 @@
 //! approved plan; work that has been done meanwhile is left out, anything new stops the run.
 
 mod event;
+mod holder;
 mod lock;
 mod restore;
 mod run;
@@ -11,6 +12,7 @@ mod step;
 mod stopped;
 
 pub use event::{Event, Events};
+pub use holder::{Holder, Release, holders};
 pub use lock::{Lock, LockError, Owner};
 pub use run::{Apply, ApplyError};
 pub use stopped::Stopped;

@@ -2,6 +2,9 @@
 
 mod certs;
 mod checks;
+mod history;
+mod log;
+mod markdown;
 mod plan;
 mod progress;
 mod secrets;
@@ -10,7 +13,10 @@ mod table;
 
 pub use certs::certs;
 pub use checks::checks;
-pub use plan::{plan, plan_json};
+pub use history::runs;
+pub use log::log_into;
+pub use markdown::markdown;
+pub use plan::{changes, plan, plan_json};
 pub use progress::Progress;
 pub use secrets::{Origin, RecipientRow, SecretRow, recipients, secrets};
 pub use status::status;
@@ -34,6 +40,12 @@ pub fn data(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Prints to standard output what belongs in a log, too. Never a secret.
+pub fn report(text: &str) {
+    data(text);
+    log::record(text);
+}
+
 /// Prints JSON to standard output.
 pub fn json(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string_pretty(value) {
@@ -43,6 +55,12 @@ pub fn json(value: &impl serde::Serialize) {
 
 /// Prints a line to standard error.
 pub fn talk(line: &str) {
+    log::record(line);
+    talk_only(line);
+}
+
+/// The same without keeping it.
+fn talk_only(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 

@@ -97,6 +97,10 @@ fn help_names_every_command() {
         "verify",
         "status",
         "render",
+        "history",
+        "graph",
+        "drift",
+        "lock",
         "secrets",
         "schema",
         "completions",
@@ -228,6 +232,36 @@ fn every_shipped_inventory_renders_for_all_its_nodes_and_twice_the_same() {
             std::fs::remove_dir_all(out.path().join(name)).unwrap();
         }
     }
+}
+
+#[test]
+fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
+    let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
+    std::fs::write(folder.path().join("ssh_config"), "Host *\n  HostName 127.0.0.1\n  Port 9\n").unwrap();
+    printed(&["init", "."], folder.path());
+    let mut command = command(&["--log", "run.log", "plan", "."], folder.path());
+    command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").output().unwrap();
+    let log = std::fs::read_to_string(folder.path().join("run.log")).unwrap();
+    let first = log.lines().next().unwrap();
+    assert!(first.contains("Z error: n1: cannot connect"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
+#[test]
+fn a_cluster_is_drawn_without_a_network() {
+    let folder = folder("");
+    let drawn = printed(&["graph", "."], folder.path());
+    assert!(drawn.starts_with("flowchart LR\n") && drawn.contains("r_clients"), "{drawn}");
+    assert!(printed(&["graph", ".", "--format", "dot"], folder.path()).starts_with("digraph cluster {"));
+    let json: Value = serde_json::from_str(&printed(&["graph", ".", "--json"], folder.path())).unwrap();
+    assert!(json["edges"].as_array().is_some_and(|edges| edges.iter().any(|edge| edge["port"] == 2379)));
+}
+
+#[test]
+fn the_schema_of_plans_is_json() {
+    let here = tempfile::tempdir().unwrap();
+    let schema: Value = serde_json::from_str(&printed(&["schema", "plan"], here.path())).unwrap();
+    assert!(schema["properties"]["summary"].is_object());
 }
 
 #[test]

@@ -180,7 +180,7 @@ impl Cluster {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
         let verbs = match words {
-            ["lab" | "secrets", ..] => 2,
+            ["lab" | "secrets" | "lock", ..] | ["history", "show", ..] => 2,
             ["certs", verb, ..] if !verb.starts_with('-') => 2,
             _ => 1,
         };
