@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Highly available PostgreSQL on your own machines, from one inventory file.
 #[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true, max_term_width = 110)]
+#[command(version, disable_help_subcommand = true, max_term_width = 110, after_help = crate::exit::table())]
 pub struct Cli {
     /// Print JSON on standard output instead of text.
     #[arg(long, global = true)]
@@ -14,6 +14,9 @@ pub struct Cli {
     /// Record connections and remote executions: a line of JSON for each, with times and sizes, without contents.
     #[arg(long, global = true, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Write what is said to the end of this file, too: plain lines with their times.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Age identity file that opens the secret store.
     #[arg(long, global = true, value_name = "FILE")]
     pub identity: Option<PathBuf>,
@@ -51,8 +54,21 @@ pub enum Command {
     /// Look at the secrets of a cluster, change them, and see who can open the store.
     #[command(subcommand)]
     Secrets(Secrets),
-    /// Print the JSON schema of inventories.
-    Schema,
+    /// Show what was changed on the nodes since deploy wrote it; ends with 2 where something was.
+    Drift(Target),
+    /// Show the runs that the nodes remember: who, from where, when, and how each ended.
+    History(History),
+    /// Show who holds the lock of a cluster, and let go of it in the place of a run that is dead.
+    #[command(subcommand)]
+    Lock(Lock),
+    /// Draw the nodes, their roles and every declared edge; needs no network.
+    Graph(Graph),
+    /// Print the JSON schema of inventories, or of what `plan --json` prints.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value = "inventory")]
+        of: Described,
+    },
     /// Make every node of an inventory a real machine inside this one.
     #[command(subcommand)]
     Lab(Lab),
@@ -80,9 +96,34 @@ pub struct Init {
 pub struct Plan {
     #[command(flatten)]
     pub target: Target,
+    #[command(flatten)]
+    pub narrow: Narrow,
     /// Exit with 2 when there is something to change.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Print Markdown for a comment on a merge request: the summary first, the details folded.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Write the plan as JSON to this file, beside what is printed; `deploy schema plan` describes it.
+    #[arg(long, value_name = "FILE")]
+    pub json_into: Option<PathBuf>,
+    /// Save the plan, encrypted to whoever can open the secrets: `apply --plan FILE` carries it out, and nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// The part of a cluster that a plan is for; what is left out is counted.
+#[derive(Debug, Args)]
+pub struct Narrow {
+    /// Only on these nodes: names, `w*`, `@ROLE`, `@KIND`; `!` in front takes away.
+    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    pub on: Vec<String>,
+    /// Only these phases.
+    #[arg(long, value_name = "PHASE", value_delimiter = ',')]
+    pub phase: Vec<String>,
+    /// Not these phases.
+    #[arg(long, value_name = "PHASE", value_delimiter = ',')]
+    pub skip_phase: Vec<String>,
 }
 
 /// Arguments of `apply`.
@@ -90,6 +131,14 @@ pub struct Plan {
 pub struct Apply {
     #[command(flatten)]
     pub target: Target,
+    #[command(flatten)]
+    pub narrow: Narrow,
+    /// Carry out this plan, which `plan --out` saved; refused where the nodes or the inventory have moved since.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["on", "phase", "skip_phase"])]
+    pub plan: Option<PathBuf>,
+    /// Change at most so many nodes at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub parallel: Option<u16>,
     /// Do not ask before changing anything.
     #[arg(long, short)]
     pub yes: bool,
@@ -238,6 +287,72 @@ pub enum Secrets {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub struct Graph {
+    #[command(flatten)]
+    pub target: Target,
+    /// For which program.
+    #[arg(long, value_enum, default_value = "mermaid")]
+    pub format: Drawing,
+}
+
+/// A language of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// Mermaid, for README files and merge requests.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}
+
+/// Arguments of `history`: the list, or one run.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct History {
+    /// Inventory file, or a folder that holds a cluster.yaml.
+    #[arg(required = true)]
+    pub inventory: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<HistoryCommand>,
+}
+
+/// What to do with history.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Print the journal of one run, all nodes together, by time.
+    Show {
+        #[command(flatten)]
+        target: Target,
+        /// The run, as the list names it.
+        run: String,
+    },
+}
+
+/// What to do with the lock of a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Lock {
+    /// Show who holds it, on each node, and when they last gave a sign of life. Ends with 6 where somebody does.
+    Status(Target),
+    /// Let go of it where its holder has given no sign of life for 20 s.
+    Release {
+        #[command(flatten)]
+        target: Target,
+        /// Let go of it whoever holds it. Their run is not stopped by that.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// An inventory.
+    Inventory,
+    /// The output of `plan --json`.
+    Plan,
 }
 
 /// A release of Debian that the lab can run.

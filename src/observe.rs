@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 
 use crate::certs;
 use crate::cluster::NodeName;
+use crate::journal;
 use crate::live::{self, Observation, Observed};
 use crate::plan::Plan;
 use crate::render::{self, Facts, RenderError, Source};
 use crate::resource::{self, Arg, Call, Diff, Fields, File, Id};
-use crate::transport::{Exec, Failure, Host, quote};
+use crate::transport::{Exec, Failure, Host, Reply, quote};
 
 /// Hosts by node.
 pub type Hosts = BTreeMap<NodeName, Arc<dyn Host>>;
@@ -44,6 +45,21 @@ pub enum ObserveError {
         /// What it printed.
         stderr: String,
     },
+}
+
+/// Nodes that did not answer, where all of them must.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.values().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))]
+pub struct Unanswered(pub BTreeMap<NodeName, ObserveError>);
+
+impl Unanswered {
+    /// What to do about the first of them.
+    pub fn hint(&self) -> String {
+        match self.0.values().next() {
+            Some(ObserveError::Failure(failure)) => failure.hint(),
+            _ => "every node of the inventory must answer before anything is changed".into(),
+        }
+    }
 }
 
 /// What the nodes said, and why others said nothing.
@@ -89,6 +105,17 @@ pub async fn observe_also(
         }
     }
     Ok(answers)
+}
+
+/// Runs one script on every one of `hosts`, all at once.
+pub async fn ask_each(
+    hosts: &Hosts,
+    script: &str,
+    patience: Duration,
+) -> BTreeMap<NodeName, Result<Reply, Failure>> {
+    let each =
+        hosts.iter().map(async |(node, host)| (node.clone(), host.run(Exec::script(script, patience)).await));
+    futures_util::future::join_all(each).await.into_iter().collect()
 }
 
 /// Completes the diffs of a plan with what is there now: one more execution on the nodes where files change.
@@ -144,6 +171,7 @@ fn script(calls: &[(Id, Call)]) -> String {
     text.push_str(resource::SHELL);
     text.push_str(live::SHELL);
     text.push_str(certs::SHELL);
+    text.push_str(journal::SHELL);
     text.push_str("main() {\n");
     for (number, (_, call)) in calls.iter().enumerate() {
         let _ = write!(text, "echo '#{number}'; {}", call.function);

@@ -5,12 +5,16 @@
 
 mod error;
 mod event;
+mod holder;
 mod lock;
 mod restore;
 mod run;
 mod step;
+mod stopped;
 
 pub use error::ApplyError;
 pub use event::{Event, Events};
+pub use holder::{Holder, Release, holders};
 pub use lock::{Lock, LockError, Owner};
 pub use run::Apply;
+pub use stopped::Stopped;

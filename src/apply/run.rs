@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::restore;
@@ -30,10 +31,16 @@ pub struct Apply {
     pub checks: Vec<CheckRun>,
     /// Name of the run.
     pub run: String,
+    /// Lines about the run, for its journals.
+    pub about: String,
+    /// How many nodes may be changed at a time.
+    pub parallel: Semaphore,
     /// The clock.
     pub clock: fn() -> time::OffsetDateTime,
     /// Where the run says what happens.
     pub events: Events,
+    /// Whether a node has been told to change something.
+    pub changed: AtomicBool,
 }
 
 impl Apply {
@@ -214,12 +221,15 @@ impl Apply {
     async fn step(&self, phase: &'static Phase, step: Step) -> Result<(), ApplyError> {
         let Step { node, changes } = step;
         let Some(host) = self.hosts.get(&node) else { return Ok(()) };
+        let _turn = self.parallel.acquire().await;
         let begun = Instant::now();
         let title = phase.title;
         self.say(Event::StepStarted { node: node.clone(), phase: title, changes: changes.len() });
-        let mut exec = step::exec(&self.run, phase.name, &changes, &self.authority, (self.clock)())?;
+        let mut exec =
+            step::exec(&self.run, &self.about, phase.name, &changes, &self.authority, (self.clock)())?;
         let (lines, mut said) = mpsc::unbounded_channel::<String>();
         exec.lines = Some(lines);
+        self.changed.store(true, Ordering::Relaxed);
         let progress = async {
             while let Some(line) = said.recv().await {
                 let number = line.strip_prefix("> ").and_then(|number| number.parse::<usize>().ok());

@@ -29,6 +29,7 @@ pub enum StepError {
 /// The execution that makes `changes`. Certificates are issued here, at `now`.
 pub fn exec(
     run: &str,
+    about: &str,
     phase: &str,
     changes: &[Change],
     authority: &Authority,
@@ -42,7 +43,7 @@ pub fn exec(
     let last: BTreeMap<usize, usize> =
         calls.iter().enumerate().map(|(place, (_, number, _))| (*number, place)).collect();
     let mut archive = tar::Builder::new(Vec::new());
-    let mut script = prelude(run, phase);
+    let mut script = prelude(run, about, phase);
     let mut payloads = 0;
     for (place, (_, number, call)) in calls.iter().enumerate() {
         let _ = write!(script, "act {number} {}", call.function);
@@ -77,15 +78,16 @@ pub fn exec(
 
 /// A script that makes one call over a connection of its own.
 pub fn confirmation(run: &str, call: &Call) -> Exec {
-    let mut script = prelude(run, "confirm");
+    let mut script = prelude(run, "", "confirm");
     let _ = writeln!(script, "act 0 {}\nfinish\n}}\nmain </dev/null", call.function);
     Exec::script(script, Duration::from_secs(60))
 }
 
-fn prelude(run: &str, phase: &str) -> String {
+fn prelude(run: &str, about: &str, phase: &str) -> String {
     format!(
-        "RUN_ID={}\nPHASE={}\n{}{}{}main() {{\n",
+        "RUN_ID={}\nRUN_ABOUT={}\nPHASE={}\n{}{}{}main() {{\n",
         quote(run),
+        quote(about),
         quote(phase),
         include_str!("step.sh"),
         resource::SHELL,

@@ -20,6 +20,7 @@ STEP_LINE='
 # The folders of the last twenty runs are kept.
 # shellcheck disable=SC2012 # names are run ids
 ls -1t /var/lib/deploy/runs | tail -n +21 | while read -r old; do rm -rf "/var/lib/deploy/runs/${old:?}"; done
+[ -e "$RUN_DIR/about" ] || printf '%s\nfrom=%s\n' "$RUN_ABOUT" "${SSH_CONNECTION%% *}" >"$RUN_DIR/about"
 printf '%s %s begins\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
 
 # act NUMBER FUNCTION ARGUMENT… : makes one call of a change; when it fails, its last lines go back and the step ends.

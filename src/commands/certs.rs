@@ -12,15 +12,13 @@ use super::apply::{carry_out, confirm};
 use super::project::{self, Project};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
+use crate::exit::{Ended, Exit};
 use crate::pki::{Authority, Handover};
 use crate::plan::Plan;
 use crate::render::Renewal;
 use crate::secrets::Store;
 use crate::ui::Hint;
 use crate::{observe, ui};
-
-/// Exit code where a certificate has to be renewed or mended.
-const DUE: u8 = 2;
 
 pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
     match (&wanted.command, &wanted.inventory) {
@@ -58,8 +56,8 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     }
     Ok(match report.worst() {
         State::Ok => ExitCode::SUCCESS,
-        State::Due | State::Wrong => ExitCode::from(DUE),
-        State::Unknown => ExitCode::FAILURE,
+        State::Due | State::Wrong => Exit::Pending.into(),
+        State::Unknown => Exit::Unreachable.into(),
     })
 }
 
@@ -178,7 +176,8 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
         if !done.verified() {
             let hint =
                 format!("mend what does not hold; `deploy certs rotate-ca {inventory}` goes on from here");
-            return Err(anyhow!("the step is made, and not every check holds").context(Hint(hint)));
+            let ended = Ended::new(Exit::Unverified, "the step is made, and not every check holds");
+            return Err(anyhow::Error::new(ended).context(Hint(hint)));
         }
         if args.step && reached.step != Handover::Drop {
             nothing(global, &format!("`deploy certs rotate-ca {inventory}` makes the next step"));

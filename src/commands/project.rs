@@ -11,9 +11,11 @@ use crate::cluster::{Cluster, NodeName};
 use crate::inventory::{self, Problems};
 use crate::live::Observed;
 use crate::live::{self, Reached, secret_names, secret_uses};
-use crate::observe::{self, Hosts};
+use crate::observe::{self, Hosts, Unanswered};
 use crate::pki::{Authority, Handover, Trust};
+use crate::plan::{Inputs, Made};
 use crate::render::{Facts, Source};
+use crate::resource::{Call, Id};
 use crate::role::Library;
 use crate::secrets::{
     CaMaterial, Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
@@ -34,6 +36,10 @@ pub struct Project {
     pub fleet: Fleet,
     /// What the nodes said of themselves when they were last observed.
     pub facts: BTreeMap<NodeName, Facts>,
+    /// Text of the inventory.
+    pub text: String,
+    /// What was not in the store, and was made for this run.
+    pub made: Made,
 }
 
 /// The inventory and its roles, without secrets.
@@ -44,6 +50,8 @@ pub struct Files {
     pub library: Library,
     /// The folder of the inventory.
     pub dir: PathBuf,
+    /// Text of the inventory.
+    pub text: String,
 }
 
 /// Reads the inventory and its roles.
@@ -57,13 +65,13 @@ pub fn files(path: &Path) -> Result<Files> {
     if !problems.is_empty() {
         return Err(Problems::new(&file.to_string_lossy(), &source, problems).into());
     }
-    Ok(Files { cluster, library, dir })
+    Ok(Files { cluster, library, dir, text: source })
 }
 
 impl Files {
     /// The recipients that the inventory names.
     pub fn recipients(&self) -> BTreeSet<Recipient> {
-        self.cluster.inventory.trust.recipients.iter().filter_map(|text| text.parse().ok()).collect()
+        recipients(&self.cluster)
     }
 
     /// The secrets that do not come from the store.
@@ -71,6 +79,10 @@ impl Files {
         let sources = &self.cluster.inventory.secrets;
         sources.iter().filter_map(|(name, source)| Some((name.clone(), source.outside()?))).collect()
     }
+}
+
+fn recipients(cluster: &Cluster) -> BTreeSet<Recipient> {
+    cluster.inventory.trust.recipients.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// Opens the store beside the inventory by the identity at hand.
@@ -162,7 +174,8 @@ impl Project {
         let (mut store, _) = open_store(global, &files)?;
         change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
-        let Files { cluster, library, dir } = files;
+        let Files { cluster, library, dir, text } = files;
+        let mut made = Made::default();
         let mut rng = rand::rng();
         if store.ca().is_none() {
             let authority = Authority::create(
@@ -171,10 +184,18 @@ impl Project {
                 Authority::DEFAULT_YEARS,
                 &mut rng,
             )?;
-            store.set_ca(authority.to_material());
+            let material = authority.to_material();
+            made.authority = Some((material.certificate.clone(), material.key.expose().to_owned()));
+            store.set_ca(material);
         }
         for name in secret_names(&cluster, &library) {
-            secrets.entry(name).or_insert_with_key(|name| store.ensure(name, &mut rng).0);
+            secrets.entry(name).or_insert_with_key(|name| {
+                let (secret, new) = store.ensure(name, &mut rng);
+                if new {
+                    made.secrets.insert(name.clone(), secret.expose().to_owned());
+                }
+                secret
+            });
         }
         let trust = resting(&store)?;
         let trace = global.trace.as_deref().map(|path| {
@@ -183,7 +204,7 @@ impl Project {
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
         let source = Arc::new(Source::new(cluster, library, secrets, trust)?);
-        Ok(Self { source, store, fleet, facts: BTreeMap::new() })
+        Ok(Self { source, store, fleet, facts: BTreeMap::new(), text, made })
     }
 
     /// Writes the store, if anything was generated.
@@ -226,17 +247,31 @@ impl Project {
         self.fleet.hosts()
     }
 
+    /// The recipients that the inventory names.
+    pub fn recipients(&self) -> BTreeSet<Recipient> {
+        recipients(&self.source.cluster)
+    }
+
+    /// What is wanted, as digests.
+    pub fn inputs(&self) -> Inputs {
+        Inputs::of(&self.source, &self.text)
+    }
+
     /// What all nodes say; an error that names every node that says nothing.
     pub async fn observe(&mut self) -> Result<Observed> {
-        let answers = observe::observe(&self.source, &self.hosts()).await?;
+        self.observe_also(&[]).await
+    }
+
+    /// The same with more questions to each node.
+    pub async fn observe_also(&mut self, more: &[(Id, Call)]) -> Result<Observed> {
+        let answers = observe::observe_also(&self.source, &self.hosts(), |_| more.to_vec()).await?;
         self.facts = live::facts(&answers.observed);
-        let Some((_, first)) = answers.failures.first_key_value() else { return Ok(answers.observed) };
-        let hint = match first {
-            observe::ObserveError::Failure(failure) => failure.hint(),
-            _ => "every node of the inventory must answer before anything is changed".into(),
-        };
-        let all: Vec<String> = answers.failures.values().map(ToString::to_string).collect();
-        Err(anyhow!(all.join("\n       ")).context(Hint(hint)))
+        if answers.failures.is_empty() {
+            return Ok(answers.observed);
+        }
+        let unanswered = Unanswered(answers.failures);
+        let hint = Hint(unanswered.hint());
+        Err(anyhow::Error::new(unanswered).context(hint))
     }
 
     /// Remote executions so far, by node.

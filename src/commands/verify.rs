@@ -1,5 +1,6 @@
 //! `deploy verify`: every check of the cluster, now.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ use serde_json::json;
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
+use crate::exit::Exit;
 use crate::observe::{self, Hosts};
 use crate::plan::CheckRun;
 use crate::render::Source;
@@ -25,14 +27,14 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
         ui::data(&text(&verdicts, true));
     }
     let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
 }
 
 /// Runs every check on every node that answers; one that does not is a failed check of its own.
 async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     let answers = observe::observe(source, hosts).await?;
     let checks = plan::checks(source, &live::facts(&answers.observed))?;
-    let mut verdicts = these(source, hosts, &checks).await;
+    let mut verdicts = these(source, hosts, &checks, true).await;
     verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {
         name: "node/reachable".into(),
         title: "the node answers".into(),
@@ -43,9 +45,9 @@ async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     Ok(verdicts)
 }
 
-/// Runs `checks`, and tries the ports from here.
-pub async fn these(source: &Source, hosts: &Hosts, checks: &[CheckRun]) -> Vec<Verdict> {
-    if !source.cluster.inventory.firewall.enabled {
+/// Runs `checks`, and tries the ports from here where that is wanted too.
+pub async fn these(source: &Source, hosts: &Hosts, checks: &[CheckRun], ports: bool) -> Vec<Verdict> {
+    if !ports || !source.cluster.inventory.firewall.enabled {
         return verify::run(hosts, checks).await;
     }
     let exposure = verify::exposure(&source.cluster, &source.library);

@@ -275,7 +275,7 @@ fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
     let arranged = crate::plan::arrange(&source, phase, &observed, steps).unwrap();
     assert_eq!(arranged.waves.len(), 2);
     // The renewal of that certificate alone is followed too.
-    let mut plan = crate::plan::Plan { phases: vec![arranged], notes: Vec::new() };
+    let mut plan = crate::plan::Plan { phases: vec![arranged], ..crate::plan::Plan::default() };
     plan.keep_certificates(|_, role| role == "haproxy", &source.library);
     let names = plan.changes().map(|(_, _, change)| change.id.name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["/etc/haproxy/tls/haproxy", "haproxy", "connections"]);

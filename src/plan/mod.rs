@@ -3,14 +3,24 @@
 //! The dry run is the plan: what is shown is what [`crate::apply`] does. A plan is built from what the nodes said
 //! ([`build`]) and a phase of it again just before its work begins, so that the two can be held against each other.
 
+#[cfg(test)]
+mod applied_test;
 mod build;
 mod check;
+mod diff;
 mod phases;
+mod report;
+mod saved;
+mod select;
 mod waves;
 
 pub use build::{PlanError, build, build_phase};
 pub use check::{CheckRun, checks};
+pub use diff::unified;
 pub use phases::{Early, PHASES, Phase, Scope};
+pub use report::{ChangeReport, Report, Summary};
+pub use saved::{FORMAT as SAVED_FORMAT, Inputs, Made, Saved, SavedChange, Stale};
+pub use select::{Hidden, Selection, SelectionError};
 #[cfg(test)]
 pub(crate) use waves::arrange;
 
@@ -27,6 +37,8 @@ pub struct Plan {
     pub phases: Vec<PhasePlan>,
     /// Things the user should know that are no change.
     pub notes: Vec<String>,
+    /// What a narrower selection has left out.
+    pub hidden: Vec<Hidden>,
 }
 
 /// The work of one phase.
@@ -78,6 +90,15 @@ impl Plan {
             phase.retain(|node, change| change.last || of_meant(node, &change.id));
         }
         self.phases.retain(|phase| phase.changes().any(|(_, change)| change.id.kind == "certificate"));
+    }
+
+    /// Leaves only what was changed on the nodes. To be shown, not to be carried out.
+    pub fn keep_drift(&mut self) {
+        for phase in &mut self.phases {
+            phase.partial = true;
+            phase.retain(|_, change| change.drift.is_some());
+        }
+        self.phases.retain(|phase| !phase.waves.is_empty());
     }
 
     /// Every change with its node.

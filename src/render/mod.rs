@@ -6,6 +6,7 @@
 
 mod context;
 mod engine;
+mod graph;
 mod rules;
 
 pub use context::{
@@ -13,6 +14,7 @@ pub use context::{
 };
 use engine::Templates;
 pub use engine::{RenderError, Renderer};
+pub use graph::Graph;
 pub use rules::{Edge, edges};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +23,7 @@ use crate::cluster::{Cluster, Node, NodeName};
 use crate::inventory::model::Scalar;
 use crate::pki::{self, LeafRequest, San, Trust};
 use crate::resource::{
-    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, Sysctl, Unit,
+    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, SYSCTL_FILE, Sysctl, Unit,
 };
 use crate::role::{Layout, Library, Manifest, Stage, Takes};
 use crate::secrets::Secret;
@@ -76,8 +78,6 @@ pub type Resources = BTreeMap<String, Vec<Box<dyn Resource>>>;
 
 /// Phase of packages and of what must be there before them.
 pub const PACKAGES: &str = "packages";
-/// Folder of the files that `deploy` itself keeps on a node.
-const SYSCTL_FILE: &str = "/etc/sysctl.d/60-deploy.conf";
 
 /// Everything that `node` must have. Without facts the contents are empty: enough to ask, not to compare.
 pub fn resources(source: &Source, name: &NodeName, facts: Option<&Facts>) -> Result<Resources, RenderError> {

@@ -12,7 +12,13 @@ directory_apply() {
     chmod -- "$3" "$1"
 }
 
+# Where it is kept what a file was like when it was last written here: hash, owner, mode.
+FILE_WRITTEN=/var/lib/deploy/written
+
 file_probe() {
+    file_written=''
+    [ -r "$FILE_WRITTEN$1" ] && read -r file_written <"$FILE_WRITTEN$1"
+    [ -z "$file_written" ] || printf 'written=%s\n' "$file_written"
     if [ -f "$1" ] && [ ! -L "$1" ]; then
         stat -c 'owner=%U:%G
 mode=%a
@@ -48,6 +54,9 @@ file_commit() {
     fi
     if [ -L "$1" ]; then rm -f -- "$1"; fi
     sync -- "$1.deploy-new"
+    mkdir -p -- "$FILE_WRITTEN$(dirname -- "$1")"
+    printf '%s %s\n' "$(sha256sum <"$1.deploy-new" | cut -c1-64)" "$(stat -c '%U:%G %a' -- "$1.deploy-new")" \
+        >"$FILE_WRITTEN$1"
     mv -fT -- "$1.deploy-new" "$1"
 }
 

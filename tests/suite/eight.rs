@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, certs, clients, failures, figures, guards, passwords, unnoticed};
+use crate::{Run, certs, clients, failures, figures, guards, passwords, pipeline, unnoticed};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -18,6 +18,10 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("reload", reload),
     ("restart", restart),
     ("drift", drift),
+    ("saved-plan", pipeline::saved_plan),
+    ("narrowed", pipeline::narrowed),
+    ("ci-scripts", pipeline::ci_scripts),
+    ("lock-and-history", pipeline::lock_and_history),
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
     ("certificates-renewed", certs::renewed),
@@ -264,8 +268,21 @@ fn drift(cluster: &mut Cluster) -> Result<String> {
             "the plan touches {node}, where nobody changed anything: {change}"
         );
     }
+    // Each was done by hand, and the plan and `drift` say so.
+    for change in changes.iter().filter(|change| change["action"] != "run") {
+        let expected = wanted.iter().any(|(node, kind, name)| {
+            change["node"] == *node
+                && change["kind"] == *kind
+                && change["name"].as_str().is_some_and(|known| known.contains(name))
+        });
+        ensure!(change["drift"].is_string() == expected, "drift and intent are confused: {change}");
+    }
+    let drift = cluster.attempt(&["drift"])?;
+    drift.ended(2)?;
+    ensure!(drift.stdout.contains("4 things were changed on the nodes"), "{}", drift.all());
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
+    cluster.attempt(&["drift"])?.ended(0)?;
     cluster.healthy_within(Duration::from_secs(30))?;
     Ok("a file, its mode, a unit and a rule: each named and mended".into())
 }

@@ -25,6 +25,7 @@ mod guards;
 mod held;
 mod outsider;
 mod passwords;
+mod pipeline;
 mod unnoticed;
 mod writer;
 

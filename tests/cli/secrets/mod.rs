@@ -41,7 +41,12 @@ fn set(name: &str, value: &str, within: &Path) -> Output {
 
 /// Standard error of what must have failed.
 fn refused(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    refused_with(1, output)
+}
+
+/// The same with another exit code.
+fn refused_with(code: i32, output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stdout));
     text(&output.stderr)
 }
 
