@@ -139,6 +139,9 @@ pub struct Apply {
     /// Change at most so many nodes at a time.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub parallel: Option<u16>,
+    /// Change machines that are new to the cluster even if `deploy check` finds them unfit.
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Do not ask before changing anything.
     #[arg(long, short)]
     pub yes: bool,

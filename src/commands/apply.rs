@@ -1,6 +1,7 @@
 //! `deploy apply`: makes the plan, shows it, asks, and carries it out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +16,14 @@ use super::Global;
 use super::project::Project;
 use super::who::who;
 use crate::apply::{Apply, ApplyError, Lock, LockError, Owner, Stopped};
-use crate::exit::Exit;
+use crate::cluster::NodeName;
+use crate::exit::{Ended, Exit};
+use crate::observe::Answers;
 use crate::plan::Plan;
 use crate::render::pools;
 use crate::ui::{Hint, Progress};
 use crate::verify::{Outcome, Verdict};
-use crate::{cli, journal, observe, plan, ui};
+use crate::{cli, journal, live, observe, plan, preflight, ui};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let begun = Instant::now();
@@ -52,6 +55,9 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if !args.skip_preflight {
+        fit(&project, &plan, inventory).await?;
+    }
     // A saved plan has been looked at already.
     confirm(global, args.yes || args.plan.is_some(), &plan)?;
     let done = carry_out_so(&mut project, plan, how).await?;
@@ -63,6 +69,34 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
         }
     }
     Ok(done.exit_code())
+}
+
+/// Refuses machines that are new to the cluster, where packages are missing, and that are not fit for it.
+async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
+    let news: BTreeSet<&NodeName> = plan
+        .changes()
+        .filter(|(_, _, change)| change.id.kind == "packages")
+        .map(|(_, node, _)| node)
+        .collect();
+    let observed = project.observed.iter().filter(|(node, _)| news.contains(node));
+    let answers = Answers {
+        observed: observed.map(|(node, seen)| (node.clone(), seen.clone())).collect(),
+        ..Answers::default()
+    };
+    let verdicts = preflight::of(&project.source, &project.hosts(), &answers).await;
+    let unfit: Vec<String> = verdicts
+        .iter()
+        .filter(|verdict| verdict.outcome == Outcome::Fail)
+        .map(|verdict| format!("{}: {}: {}", verdict.node, verdict.name, verdict.reason))
+        .collect();
+    if unfit.is_empty() {
+        return Ok(());
+    }
+    let hint = format!(
+        "nothing was changed; `deploy check {}` shows every check, and `--skip-preflight` goes on in spite of them",
+        inventory.display()
+    );
+    Err(anyhow::Error::new(Ended::new(Exit::Unfit, unfit.join("\n       "))).context(Hint(hint)))
 }
 
 /// How a plan is carried out.
@@ -148,7 +182,7 @@ async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result<Don
     project.save()?;
     let run = run_id()?;
     let authority = project.authority()?;
-    let mut checks = plan::checks(&project.source, &project.facts)?;
+    let mut checks = plan::checks(&project.source, &live::facts(&project.observed))?;
     let lock = lock(project, &run).await?;
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
     let drawing = tokio::spawn(Progress::new().draw(receiver));

@@ -14,7 +14,7 @@ use crate::live::{self, Reached, secret_names, secret_uses};
 use crate::observe::{self, Hosts, Unanswered};
 use crate::pki::{Authority, Handover, Trust};
 use crate::plan::{Inputs, Made};
-use crate::render::{Facts, Source};
+use crate::render::Source;
 use crate::resource::{Call, Id};
 use crate::role::Library;
 use crate::secrets::{
@@ -34,8 +34,8 @@ pub struct Project {
     pub store: Store,
     /// The nodes.
     pub fleet: Fleet,
-    /// What the nodes said of themselves when they were last observed.
-    pub facts: BTreeMap<NodeName, Facts>,
+    /// What the nodes said when they were last observed.
+    pub observed: Observed,
     /// Text of the inventory.
     pub text: String,
     /// What was not in the store, and was made for this run.
@@ -204,7 +204,7 @@ impl Project {
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
         let source = Arc::new(Source::new(cluster, library, secrets, trust)?);
-        Ok(Self { source, store, fleet, facts: BTreeMap::new(), text, made })
+        Ok(Self { source, store, fleet, observed: Observed::new(), text, made })
     }
 
     /// Writes the store, if anything was generated.
@@ -265,7 +265,7 @@ impl Project {
     /// The same with more questions to each node.
     pub async fn observe_also(&mut self, more: &[(Id, Call)]) -> Result<Observed> {
         let answers = observe::observe_also(&self.source, &self.hosts(), |_| more.to_vec()).await?;
-        self.facts = live::facts(&answers.observed);
+        self.observed.clone_from(&answers.observed);
         if answers.failures.is_empty() {
             return Ok(answers.observed);
         }

@@ -1,6 +1,5 @@
 //! `deploy verify`: every check of the cluster, now.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 

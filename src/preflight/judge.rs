@@ -149,7 +149,7 @@ fn ports(source: &Source, node: &NodeName, seen: &Observation, answer: &Answer) 
                 .fields
                 .get(&id)
                 .and_then(|fields| fields.get("active"))
-                .is_some_and(|state| state == "active")
+                .is_some_and(|state| state != "inactive" && state != "failed")
         };
         for port in &manifest.ports {
             let foreign =

@@ -170,6 +170,19 @@ pub fn broken_packages(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("named after {:.1} s", refused.seconds))
 }
 
+/// A machine that is not fit is refused before anything changes; who knows better can go on.
+pub fn unfit(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().next().context("there is no node")?;
+    cluster.on(node, "systemd-run --quiet --unit=squatter perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 6432, Listen => 1) or die; sleep 600'")?;
+    let before = state(cluster)?;
+    let refused = cluster.refuse(&["apply", "--yes"], &[node, "port 6432", "perl", "--skip-preflight"]);
+    let after = state(cluster)?;
+    cluster.on(node, "systemctl stop squatter")?;
+    refused?.ended(4)?;
+    ensure!(before == after, "a refused run has changed the nodes");
+    Ok("a port that is taken is named, nothing touched".into())
+}
+
 /// No room for what a step stages.
 pub fn full_disk(cluster: &mut Cluster) -> Result<String> {
     let node = cluster.names().nth(1).context("there is one node only")?;
