@@ -30,21 +30,18 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let inventory = &args.target.inventory;
     let mut how =
         How { parallel: args.parallel.map_or(Semaphore::MAX_PERMITS, usize::from), ..How::default() };
-    let (mut project, plan) = match &args.plan {
-        Some(file) => {
-            let (saved, mut project) = super::saved::open(global, inventory, file).await?;
-            let plan = super::saved::plan(&saved, &mut project, inventory, file).await?;
-            how.plan = Some(saved.id);
-            (project, plan)
-        }
-        None => {
-            let mut project = Project::open(global, inventory).await?;
-            let selection = super::plan::selection(&args.narrow);
-            selection.check(&project.source.cluster)?;
-            let mut plan = super::plan::make(&mut project).await?;
-            selection.narrow(&mut plan, &project.source.cluster)?;
-            (project, plan)
-        }
+    let (mut project, plan) = if let Some(file) = &args.plan {
+        let (saved, mut project) = super::saved::open(global, inventory, file).await?;
+        let plan = super::saved::plan(&saved, &mut project, inventory, file).await?;
+        how.plan = Some(saved.id);
+        (project, plan)
+    } else {
+        let mut project = Project::open(global, inventory).await?;
+        let selection = super::plan::selection(&args.narrow);
+        selection.check(&project.source.cluster)?;
+        let mut plan = super::plan::make(&mut project).await?;
+        selection.narrow(&mut plan, &project.source.cluster)?;
+        (project, plan)
     };
     if plan.is_empty() {
         project.save()?;

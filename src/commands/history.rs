@@ -1,6 +1,7 @@
 //! `deploy history`: the runs that the nodes remember, and what each has done.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,8 +51,11 @@ async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> 
         let lines: Vec<_> = lines.iter().map(|(node, line)| json!({ "node": node, "line": line })).collect();
         ui::json(&json!({ "run": run, "journal": lines }));
     } else {
-        let lines = lines.iter().map(|(node, line)| format!("{node:<12} {line}\n"));
-        ui::data(&lines.collect::<String>());
+        let mut text = String::new();
+        for (node, line) in &lines {
+            let _ = writeln!(text, "{node:<12} {line}");
+        }
+        ui::data(&text);
     }
     Ok(ended(&silent))
 }

@@ -2,6 +2,7 @@
 //! then say is planned for again. What daemons own is left out: the lab suite holds that to the same.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -107,14 +108,15 @@ fn inventory(nodes: &[bool], port: u16, connections: u32) -> String {
             (_, true) => "[worker, app]",
             (_, false) => "app",
         };
-        text.push_str(&format!("  n{number}: {{ kind: {kind}, address: 10.1.0.{} }}\n", number + 1));
+        let _ = writeln!(text, "  n{number}: {{ kind: {kind}, address: 10.1.0.{} }}", number + 1);
     }
-    text.push_str(&format!("ssh: {{ port: {port} }}\nhaproxy: {{ max_connections: {connections} }}\n"));
+    let _ = writeln!(text, "ssh: {{ port: {port} }}\nhaproxy: {{ max_connections: {connections} }}");
+    text.push_str("pgbouncer: { default_pool_size: 2, reserve_pool_size: 1 }\n");
     text
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     #[test]
     fn a_plan_that_was_carried_out_leaves_nothing_to_do(

@@ -32,7 +32,6 @@ pub struct Report {
     /// Things to know that are no change.
     pub notes: Vec<String>,
     /// Remote executions that it took, by node.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub executions: BTreeMap<String, usize>,
 }
 

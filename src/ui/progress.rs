@@ -112,16 +112,12 @@ impl Progress {
 
     fn say(&self, line: &str) {
         let line = format!("{:>6.1} s  {line}", self.begun.elapsed().as_secs_f64());
-        match &self.bars {
-            Some(bars) => {
-                super::log::record(&line);
-                let _ = bars.println(line);
-            }
+        super::log::record(&line);
+        if let Some(bars) = &self.bars {
+            let _ = bars.println(line);
+        } else {
             // The log gives each line its time by itself.
-            None => {
-                super::log::record(&line);
-                super::talk_only(&format!("{} {line}", super::log::stamp()));
-            }
+            super::talk_only(&format!("{} {line}", super::log::stamp()));
         }
     }
 }

@@ -11,9 +11,9 @@ use crate::cluster::Cluster;
 
 const CONFIGURATION: &str = "/etc/haproxy/haproxy.cfg";
 
-/// Another setting of HAProxy.
-fn connections(cluster: &Cluster, most: u32) -> Result<()> {
-    cluster.write(&[("haproxy", &format!("max_connections: {most}"))])
+/// Another setting of HAProxy, which it takes by a reload.
+fn interval(cluster: &Cluster, milliseconds: u32) -> Result<()> {
+    cluster.write(&[("haproxy", &format!("max_connections: 2000\ncheck_interval: {milliseconds}"))])
 }
 
 fn hash(cluster: &Cluster, node: &str) -> Result<String> {
@@ -24,7 +24,7 @@ fn hash(cluster: &Cluster, node: &str) -> Result<String> {
 pub fn saved_plan(cluster: &mut Cluster) -> Result<String> {
     let file = cluster.dir().join("saved.plan").display().to_string();
     let json = cluster.dir().join("plan.json").display().to_string();
-    connections(cluster, 1900)?;
+    interval(cluster, 310)?;
     let plan = cluster.attempt(&[
         "plan",
         "--markdown",
@@ -52,9 +52,9 @@ pub fn saved_plan(cluster: &mut Cluster) -> Result<String> {
     cluster.on(node, &format!("sed -i '$d' {CONFIGURATION}"))?;
     refused?.ended(10)?;
     ensure!(hash(cluster, node)? == before, "the file of before is not back");
-    connections(cluster, 1901)?;
+    interval(cluster, 311)?;
     let refused = cluster.refuse(&apply, &["the inventory has changed"]);
-    connections(cluster, 1900)?;
+    interval(cluster, 310)?;
     refused?.ended(10)?;
 
     // Killed at some moment, and run again: what it has done by then is no reason to refuse it.
@@ -84,7 +84,7 @@ pub fn saved_plan(cluster: &mut Cluster) -> Result<String> {
 pub fn narrowed(cluster: &mut Cluster) -> Result<String> {
     let managers = cluster.of_kind("manager");
     let [first, second, third] = managers[..] else { anyhow::bail!("three managers are needed") };
-    connections(cluster, 1902)?;
+    interval(cluster, 312)?;
     let before = [hash(cluster, first)?, hash(cluster, second)?, hash(cluster, third)?];
     let on = format!("@haproxy,!{third}");
     let plan = cluster.deploy(&["plan", "--on", &on, "--skip-phase", "base", "--json"])?.json()?;
@@ -122,7 +122,7 @@ pub fn narrowed(cluster: &mut Cluster) -> Result<String> {
 /// A run that hangs is seen, and its lock let go of by force; what it was stays in the history.
 pub fn lock_and_history(cluster: &mut Cluster) -> Result<String> {
     cluster.attempt(&["lock", "status"])?.ended(0)?;
-    connections(cluster, 1903)?;
+    interval(cluster, 313)?;
     let mut run = cluster.start(&["apply", "--yes", "--parallel", "1"], "hanging")?;
     let begun = Instant::now();
     while !cluster.locked() {
@@ -145,7 +145,7 @@ pub fn lock_and_history(cluster: &mut Cluster) -> Result<String> {
     ensure!(forced.stderr.contains("has not been stopped"), "{}", forced.all());
     cluster.attempt(&["lock", "status"])?.ended(0)?;
     // However far it had come, there is something to do.
-    connections(cluster, 1905)?;
+    interval(cluster, 315)?;
     let done = cluster.deploy(&["apply", "--yes", "--json"])?.json()?;
     cluster.settled()?;
     let name = done["run"].as_str().context("the run has no name")?;
@@ -182,7 +182,7 @@ pub fn ci_scripts(cluster: &mut Cluster) -> Result<String> {
     ensure!(code == Some(0), "nightly, with nothing to tell: {code:?} {said}");
     let (code, said) = script("plan.sh", &[&folder])?;
     ensure!(code == Some(0) && said.contains("changes=no"), "plan without changes: {code:?} {said}");
-    connections(cluster, 1904)?;
+    interval(cluster, 314)?;
     let (code, said) = script("plan.sh", &[&folder])?;
     ensure!(code == Some(0) && said.contains("changes=yes"), "plan: {code:?} {said}");
     let comment = std::fs::read_to_string(format!("{folder}/comment.md"))?;
