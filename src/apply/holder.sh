@@ -12,8 +12,8 @@ fi
 printf 'owner=%s\nsilent=%s\n' "$(cat /run/deploy/lock.owner 2>/dev/null)" "$(holder_age)"
 if [ "$RELEASE" = force ] || { [ "$RELEASE" = dead ] && [ "$(holder_age)" -ge "$DEAD_AFTER" ]; }; then
     holder=$(cat /run/deploy/lock.pid 2>/dev/null)
-    # Not whoever else has got that number by now.
-    if [ "$(readlink "/proc/${holder:-0}/fd/8")" = /run/deploy/lock ]; then kill "$holder"; fi
+    # Not whoever else has got that number by now. While a command runs, dash keeps the lock under another number than 8.
+    if [ -n "$(find "/proc/${holder:-0}/fd" -lname /run/deploy/lock 2>/dev/null)" ]; then kill "$holder"; fi
     if flock -w 5 8; then
         rm -f /run/deploy/lock.owner /run/deploy/lock.pid
         echo state=released

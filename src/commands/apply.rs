@@ -57,10 +57,11 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     }
     // A saved plan has been looked at already.
     confirm(global, args.yes || args.plan.is_some(), &plan)?;
+    let whole = plan.hidden.is_empty();
     let done = carry_out_so(&mut project, plan, how).await?;
     let connections = connections(&project.source.cluster);
     done.tell(global, begun, json!({ "connections": connections, "executions": project.executions() }));
-    if !global.json {
+    if whole && !global.json {
         for (name, url) in connections {
             ui::data(&format!("  {name:<12} {url}\n"));
         }
