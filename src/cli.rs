@@ -172,6 +172,9 @@ pub enum CertsCommand {
     /// Make certificates anew that are due, or those that are named.
     Renew(Renew),
     /// Put a new certificate authority in the place of the present one, in three steps; goes on where it stopped.
+    ///
+    /// One that has expired is replaced in one step on all nodes at once: nothing verifies until it is done. One whose key
+    /// is lost (`--lost-key`) is replaced in the same three steps as any other.
     RotateCa(RotateCa),
     /// Cut off whoever has the keys of a node: says how that is possible here, and does it.
     Revoke {
@@ -212,6 +215,9 @@ pub struct RotateCa {
     /// Show the plan of the next step and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// The key of the present authority is lost, or all of the store: take over what the nodes know, and give it up.
+    #[arg(long)]
+    pub lost_key: bool,
     /// Do not ask before changing anything.
     #[arg(long, short)]
     pub yes: bool,

@@ -137,6 +137,9 @@ impl Exit {
     pub fn of_run(stopped: &Stopped) -> Self {
         match &stopped.error {
             ApplyError::TakenBack { .. } => Self::TakenBack,
+            ApplyError::Checks { restored, .. } if restored.iter().any(|one| one.error.is_some()) => {
+                Self::Partial
+            }
             ApplyError::Checks { restored, .. } if !restored.is_empty() => Self::TakenBack,
             ApplyError::Checks { .. } => Self::Unverified,
             _ if stopped.changed => Self::Partial,
@@ -193,6 +196,7 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+    use crate::apply::Restored;
     use crate::ui::Hint;
     use crate::verify::{Outcome, Verdict};
 
@@ -250,6 +254,8 @@ mod tests {
         };
         let checks = |restored| ApplyError::Checks { verdicts: vec![verdict.clone()], restored };
         assert_eq!(stopped(checks(vec![]), true), 8);
-        assert_eq!(stopped(checks(vec![("n1".into(), "/x".into())]), true), 9);
+        let restored = |error| Restored { node: "n1".into(), path: "/x".into(), error };
+        assert_eq!(stopped(checks(vec![restored(None)]), true), 9);
+        assert_eq!(stopped(checks(vec![restored(Some("x".into()))]), true), 7);
     }
 }

@@ -76,16 +76,37 @@ pub async fn observe(source: &Source, hosts: &Hosts) -> Result<Answers, RenderEr
     observe_also(source, hosts, |_| Vec::new()).await
 }
 
+/// Asks about what planning `phase` looks at.
+pub async fn observe_phase(source: &Source, hosts: &Hosts, phase: &str) -> Result<Answers, RenderError> {
+    answers(hosts, |node| questions(source, node, Some(phase))).await
+}
+
+/// Asks for nothing but each node's facts.
+pub async fn observe_facts(hosts: &Hosts) -> Result<Answers, RenderError> {
+    answers(hosts, |_| Ok(Vec::new())).await
+}
+
 /// The same, with more questions in the same execution.
 pub async fn observe_also(
     source: &Source,
     hosts: &Hosts,
     more: impl Fn(&NodeName) -> Vec<(Id, Call)>,
 ) -> Result<Answers, RenderError> {
+    let all = |node: &NodeName| {
+        let mut asked = questions(source, node, None)?;
+        asked.extend(more(node));
+        Ok(asked)
+    };
+    answers(hosts, all).await
+}
+
+async fn answers(
+    hosts: &Hosts,
+    questions: impl Fn(&NodeName) -> Result<Vec<(Id, Call)>, RenderError>,
+) -> Result<Answers, RenderError> {
     let mut tasks = JoinSet::new();
     for (node, host) in hosts {
-        let mut asked = questions(source, node)?;
-        asked.extend(more(node));
+        let asked = questions(node)?;
         let (node, host) = (node.clone(), Arc::clone(host));
         tasks.spawn(async move {
             let answer = ask(host.as_ref(), &asked).await;
@@ -158,11 +179,13 @@ pub async fn fetch_old(plan: &mut Plan, hosts: &Hosts) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything that is asked of a node.
-fn questions(source: &Source, node: &NodeName) -> Result<Vec<(Id, Call)>, RenderError> {
-    let resources = render::resources(source, node, None)?;
-    let own = resources.into_values().flatten().map(|resource| (resource.id(), resource.probe()));
-    Ok(own.chain(live::probes(source, node)).collect())
+/// What is asked of a node: everything, or what planning one phase looks at.
+fn questions(source: &Source, node: &NodeName, phase: Option<&str>) -> Result<Vec<(Id, Call)>, RenderError> {
+    let resources = render::resources(source, node, None)?.into_iter();
+    let resources =
+        resources.filter(|(of, _)| phase.is_none_or(|phase| of == phase)).flat_map(|(_, all)| all);
+    let own = resources.map(|resource| (resource.id(), resource.probe()));
+    Ok(own.chain(live::probes(source, node, phase)).collect())
 }
 
 /// The probe: functions, then one numbered call after the other. Read whole before anything runs.

@@ -71,16 +71,29 @@ pub enum ApplyError {
     Checks {
         /// Those that did not.
         verdicts: Vec<Verdict>,
-        /// Certificates that are as they were before, because the new ones were not served.
-        restored: Vec<(NodeName, String)>,
+        /// Certificates that were put back, because the new ones were not served.
+        restored: Vec<Restored>,
     },
 }
 
-fn failed(verdicts: &[Verdict], restored: &[(NodeName, String)]) -> String {
+/// A certificate of before that was put back.
+#[derive(Debug)]
+pub struct Restored {
+    /// The node.
+    pub node: NodeName,
+    /// Its path, without ending.
+    pub path: String,
+    /// Why it could not be put back.
+    pub error: Option<String>,
+}
+
+fn failed(verdicts: &[Verdict], restored: &[Restored]) -> String {
     let lines = verdicts.iter().map(|verdict| {
         format!("{}: {} does not hold ({}): {}", verdict.node, verdict.name, verdict.title, verdict.reason)
     });
-    let back =
-        restored.iter().map(|(node, path)| format!("{node}: the certificate {path} of before is back"));
+    let back = restored.iter().map(|Restored { node, path, error }| match error {
+        None => format!("{node}: the certificate {path} of before is back"),
+        Some(error) => format!("{node}: the certificate {path} of before could not be put back: {error}"),
+    });
     lines.chain(back).collect::<Vec<_>>().join("\n")
 }

@@ -12,7 +12,7 @@ mod run;
 mod step;
 mod stopped;
 
-pub use error::ApplyError;
+pub use error::{ApplyError, Restored};
 pub use event::{Event, Events};
 pub use holder::{Holder, Release, holders};
 pub use lock::{Lock, LockError, Owner};

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::restore;
 use super::step;
-use super::{ApplyError, Event, Events};
+use super::{ApplyError, Event, Events, Restored};
 use crate::cluster::NodeName;
 use crate::observe::{self, Hosts};
 use crate::pki::Authority;
@@ -25,8 +25,8 @@ pub struct Apply {
     pub source: Arc<Source>,
     /// The nodes.
     pub hosts: Hosts,
-    /// Issues the certificates.
-    pub authority: Authority,
+    /// Issues the certificates; `None` where the plan has none.
+    pub authority: Option<Authority>,
     /// Every check of the cluster.
     pub checks: Vec<CheckRun>,
     /// Name of the run.
@@ -137,7 +137,7 @@ impl Apply {
         let starts = futures_util::future::join_all(early.iter().map(|later| self.make_early(later)));
         let (checked, started) = tokio::join!(self.check(&own), starts);
         if let Err(error) = checked {
-            return Err(self.put_back(approved.phase, &made, &own, error).await?);
+            return Err(self.put_back(approved.phase, &made, &own, error).await);
         }
         started.into_iter().collect::<Result<(), ApplyError>>()?;
         self.say(Event::PhaseDone { title, took: begun.elapsed() });
@@ -157,14 +157,25 @@ impl Apply {
         made: &[Step],
         checks: &[CheckRun],
         error: ApplyError,
-    ) -> Result<ApplyError, ApplyError> {
-        let ApplyError::Checks { verdicts, mut restored } = error else { return Ok(error) };
+    ) -> ApplyError {
+        let ApplyError::Checks { verdicts, mut restored } = error else { return error };
+        if self.source.trust.severed {
+            // What was there before does not verify either.
+            return ApplyError::Checks { verdicts, restored };
+        }
         for step in restore::steps(made, checks, &verdicts) {
             let certificates = step.changes.iter().filter(|change| change.id.kind == "certificate");
-            restored.extend(certificates.map(|change| (step.node.clone(), change.id.name.clone())));
-            self.step(phase, step).await?;
+            let certificates: Vec<_> =
+                certificates.map(|change| (step.node.clone(), change.id.name.clone())).collect();
+            let outcome = self.step(phase, step).await;
+            let outcome = outcome.map_or_else(|error| Some(error.to_string()), |()| None);
+            restored.extend(certificates.into_iter().map(|(node, path)| Restored {
+                node,
+                path,
+                error: outcome.clone(),
+            }));
         }
-        Ok(ApplyError::Checks { verdicts, restored })
+        ApplyError::Checks { verdicts, restored }
     }
 
     /// Makes the changes of a phase that need not wait for its turn; its checks come with all others, after the run.
@@ -193,7 +204,7 @@ impl Apply {
             .filter(|(node, _)| nodes.contains(*node))
             .map(|(k, v)| (k.clone(), Arc::clone(v)))
             .collect();
-        let answers = observe::observe(&self.source, &hosts).await?;
+        let answers = observe::observe_phase(&self.source, &hosts, approved.phase.name).await?;
         if let Some((_, error)) = answers.failures.into_iter().next() {
             return Err(error.into());
         }
@@ -225,8 +236,8 @@ impl Apply {
         let begun = Instant::now();
         let title = phase.title;
         self.say(Event::StepStarted { node: node.clone(), phase: title, changes: changes.len() });
-        let mut exec =
-            step::exec(&self.run, &self.about, phase.name, &changes, &self.authority, (self.clock)())?;
+        let authority = self.authority.as_ref();
+        let mut exec = step::exec(&self.run, &self.about, phase.name, &changes, authority, (self.clock)())?;
         let (lines, mut said) = mpsc::unbounded_channel::<String>();
         exec.lines = Some(lines);
         self.changed.store(true, Ordering::Relaxed);

@@ -21,6 +21,9 @@ pub enum StepError {
     /// A certificate could not be issued.
     #[error("cannot issue the certificate of {0}")]
     Issue(String, #[source] crate::pki::PkiError),
+    /// Nobody can issue a certificate.
+    #[error("cannot issue the certificate of {0}: the key of the authority is lost")]
+    NoKey(String),
     /// The stream could not be written.
     #[error("cannot pack the step")]
     Pack(#[from] std::io::Error),
@@ -32,7 +35,7 @@ pub fn exec(
     about: &str,
     phase: &str,
     changes: &[Change],
-    authority: &Authority,
+    authority: Option<&Authority>,
     now: time::OffsetDateTime,
 ) -> Result<Exec, StepError> {
     let mut calls: Vec<(Order, usize, &Call)> = Vec::new();
@@ -99,7 +102,7 @@ fn pack(
     archive: &mut tar::Builder<Vec<u8>>,
     name: &str,
     payload: &Payload,
-    authority: &Authority,
+    authority: Option<&Authority>,
     now: time::OffsetDateTime,
 ) -> Result<(), StepError> {
     match payload {
@@ -114,10 +117,11 @@ fn pack(
 }
 
 fn issue(
-    authority: &Authority,
+    authority: Option<&Authority>,
     request: &LeafRequest,
     now: time::OffsetDateTime,
 ) -> Result<crate::pki::Leaf, StepError> {
+    let authority = authority.ok_or_else(|| StepError::NoKey(request.common_name.clone()))?;
     authority
         .issue(request, now, &mut rand::rng())
         .map_err(|error| StepError::Issue(request.common_name.clone(), error))

@@ -177,9 +177,14 @@ pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
 
 /// The same in a certain way. The checks of phases that a selection has left something out of are left out, too.
 async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result<Done> {
+    let authority = project.authority()?;
+    if authority.is_none() && plan.issues() {
+        let hint = "`deploy certs rotate-ca` goes on to a new authority, which issues them";
+        return Err(anyhow!("certificates are to be made, and nobody has the key of the authority")
+            .context(Hint(hint.into())));
+    }
     project.save()?;
     let run = run_id()?;
-    let authority = project.authority()?;
     let mut checks = plan::checks(&project.source, &live::facts(&project.observed))?;
     let lock = lock(project, &run).await?;
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();

@@ -5,6 +5,7 @@ mod certs;
 mod check;
 mod drift;
 mod graph;
+mod handover;
 mod history;
 mod init;
 mod lab;

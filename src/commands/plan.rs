@@ -10,7 +10,6 @@ use super::project::Project;
 use super::who::who;
 use crate::exit::Exit;
 use crate::live::Observed;
-use crate::pki::Handover;
 use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
 use crate::resource::{Call, Id};
 use crate::secrets::{Seal, write_sealed};
@@ -91,11 +90,7 @@ pub async fn make(project: &mut Project) -> Result<Plan> {
 /// The same with what the nodes said, to these questions too.
 pub async fn observed(project: &mut Project, more: &[(Id, Call)]) -> Result<(Plan, Observed)> {
     let observed = project.observe_also(more).await?;
-    if let Some(reached) = project.handover(&observed)
-        && (reached.begun || reached.step == Handover::Trust)
-    {
-        project.take_step(reached.step)?;
-    }
+    project.go_on(&observed)?;
     Ok((from(project, &observed).await?, observed))
 }
 

@@ -10,15 +10,15 @@ use super::Global;
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::{self, Problems};
 use crate::live::Observed;
-use crate::live::{self, Reached, secret_names, secret_uses};
+use crate::live::{secret_names, secret_uses};
 use crate::observe::{self, Hosts, Unanswered};
-use crate::pki::{Authority, Handover, Trust};
+use crate::pki::{Authority, Trust};
 use crate::plan::{Inputs, Made};
 use crate::render::Source;
 use crate::resource::{Call, Id};
 use crate::role::Library;
 use crate::secrets::{
-    CaMaterial, Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
+    Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
 };
 use crate::transport::{Fleet, Trace};
 use crate::ui::Hint;
@@ -146,6 +146,16 @@ async fn fetch_all(files: &Files) -> Result<BTreeMap<String, Secret>> {
     }
 }
 
+/// What all nodes said; an error that names every node that said nothing.
+pub fn everyone(answers: observe::Answers) -> Result<Observed> {
+    if answers.failures.is_empty() {
+        return Ok(answers.observed);
+    }
+    let unanswered = Unanswered(answers.failures);
+    let hint = Hint(unanswered.hint());
+    Err(anyhow::Error::new(unanswered).context(hint))
+}
+
 fn hinted(error: OutsideError) -> anyhow::Error {
     let hint = Hint(error.hint());
     anyhow::Error::new(error).context(hint)
@@ -207,33 +217,17 @@ impl Project {
         Ok(Self { source, store, fleet, observed: Observed::new(), text, made })
     }
 
-    /// Writes the store, if anything was generated.
-    pub fn save(&mut self) -> Result<()> {
-        self.store.save().context("cannot save the secret store; nothing was changed on any node")?;
+    /// Gives a secret of the store a new value, in memory, for whatever is planned from now on.
+    pub fn renew(&mut self, name: &str) -> Result<()> {
+        self.store.renew(name, &mut rand::rng());
+        let value = self.store.secret(name).cloned().unwrap_or_else(|| Secret::new(""));
+        self.source_mut()?.set_secret(name, value)?;
         Ok(())
     }
 
-    /// Issues certificates: the next authority where every node that will see one of its certificates trusts it.
-    pub fn authority(&self) -> Result<Authority> {
-        let issues = |ca: &&CaMaterial| self.source.trust.issuers == [ca.certificate.clone()];
-        let next = self.store.next_ca().filter(issues);
-        let material = next.or(self.store.ca()).context("the store has no certificate authority")?;
-        Ok(Authority::from_material(material)?)
-    }
-
-    /// Where the nodes are on the way to the next authority, if there is one.
-    pub fn handover(&self, observed: &Observed) -> Option<Reached> {
-        let (old, new) = (self.store.ca()?, self.store.next_ca()?);
-        Some(live::reached(&self.source, observed, &old.certificate, &new.certificate))
-    }
-
-    /// From now on, plans want what this step of a hand-over wants.
-    pub fn take_step(&mut self, step: Handover) -> Result<()> {
-        if let (Some(old), Some(new)) = (self.store.ca(), self.store.next_ca()) {
-            let mark = self.source.trust.mark.clone();
-            let trust = Trust::of(step, &old.certificate, &new.certificate, &mark);
-            self.source_mut()?.trust = trust;
-        }
+    /// Writes the store, if anything was generated.
+    pub fn save(&mut self) -> Result<()> {
+        self.store.save().context("cannot save the secret store; nothing was changed on any node")?;
         Ok(())
     }
 
@@ -266,12 +260,7 @@ impl Project {
     pub async fn observe_also(&mut self, more: &[(Id, Call)]) -> Result<Observed> {
         let answers = observe::observe_also(&self.source, &self.hosts(), |_| more.to_vec()).await?;
         self.observed.clone_from(&answers.observed);
-        if answers.failures.is_empty() {
-            return Ok(answers.observed);
-        }
-        let unanswered = Unanswered(answers.failures);
-        let hint = Hint(unanswered.hint());
-        Err(anyhow::Error::new(unanswered).context(hint))
+        everyone(answers)
     }
 
     /// Remote executions so far, by node.

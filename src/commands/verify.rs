@@ -31,7 +31,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
 
 /// Runs every check on every node that answers; one that does not is a failed check of its own.
 async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
-    let answers = observe::observe(source, hosts).await?;
+    let answers = observe::observe_facts(hosts).await?;
     let checks = plan::checks(source, &live::facts(&answers.observed))?;
     let mut verdicts = these(source, hosts, &checks, true).await;
     verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {

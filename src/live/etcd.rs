@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::{Observed, Placed, certificate_path, fields, json, token};
+use super::{Observed, Placed, certificate_path, fields, foreign_hint, json, token};
 use crate::cluster::{NodeName, bracketed};
 use crate::render::Source;
 use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
@@ -73,7 +73,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
         if let Some(data) = seen.get("data") {
             match seen.get("owner") {
                 Some(owner) if *owner == token => continue,
-                owner => return Err(foreign(node, data, owner, &token)),
+                owner => return Err(foreign(source, node, data, owner)),
             }
         }
         let url = peer_url(source, node);
@@ -134,13 +134,11 @@ fn removals(source: &Source, observed: &Observed, listed: Vec<Member>) -> Vec<Pl
         .collect()
 }
 
-fn foreign(node: &NodeName, data: &str, owner: Option<&String>, token: &str) -> Refusal {
+fn foreign(source: &Source, node: &NodeName, data: &str, owner: Option<&String>) -> Refusal {
+    let token = token(source);
     let what = match owner {
         Some(owner) => format!("{node}: {data} belongs to another cluster ({owner}, not {token})"),
         None => format!("{node}: {data} holds the data of an etcd that this cluster did not make"),
     };
-    let hint = format!(
-        "if nothing needs it, stop etcd on {node} and move {data} away; then run the same command again"
-    );
-    Refusal { what, hint }
+    Refusal { what, hint: foreign_hint(source, node, "etcd", data, owner) }
 }

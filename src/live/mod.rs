@@ -5,6 +5,7 @@
 //! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
 //! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
+mod adoption;
 mod authorities;
 mod dynamic;
 mod etcd;
@@ -20,6 +21,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use adoption::{authority_probes, remembered, strangers};
 pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
@@ -70,21 +72,22 @@ pub enum LiveError {
     Render(#[from] RenderError),
 }
 
-/// What to ask of `node` beside its resources.
-pub fn probes(source: &Source, node: &NodeName) -> Vec<(Id, Call)> {
+/// What to ask of `node` beside its resources: all of it, or what planning one phase looks at.
+pub fn probes(source: &Source, node: &NodeName, phase: Option<&str>) -> Vec<(Id, Call)> {
     let runs = |role: &str| source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains(role));
+    let within = |phases: &[&str]| phase.is_none_or(|phase| phases.contains(&phase));
     let mut probes = Vec::new();
-    if runs("etcd") {
+    if runs("etcd") && within(&["etcd", "patroni"]) {
         probes.push((etcd::id(), etcd::probe(source)));
     }
-    if runs("patroni") {
+    if runs("patroni") && within(&["patroni", "databases", "pgbouncer"]) {
         probes.push((members::id(), members::probe(source, node)));
         probes.push((objects::id(), objects::probe(source)));
     }
-    if runs("haproxy") {
+    if runs("haproxy") && within(&[]) {
         probes.push((haproxy::id(), haproxy::probe()));
     }
-    if runs("pgbouncer") {
+    if runs("pgbouncer") && within(&["databases", "haproxy"]) {
         probes.push((pgbouncer::id(), pgbouncer::probe()));
     }
     probes
@@ -109,6 +112,7 @@ pub fn changes(
             Ok((all, notes))
         }
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
+        "pgbouncer" => Ok((objects::lookup_change(source, observed).into_iter().collect(), Vec::new())),
         _ => Ok((Vec::new(), Vec::new())),
     }
 }
@@ -140,6 +144,20 @@ pub fn token(source: &Source) -> String {
 /// What each node said of itself.
 pub fn facts(observed: &Observed) -> BTreeMap<NodeName, Facts> {
     observed.iter().map(|(node, seen)| (node.clone(), seen.facts.clone())).collect()
+}
+
+/// What to do about data that is not ours. A cluster of the same name is most likely ours, and its store is not.
+fn foreign_hint(source: &Source, node: &NodeName, what: &str, data: &str, owner: Option<&String>) -> String {
+    let own_name = format!("{}-", source.cluster.name());
+    let away = format!("stop {what} on {node} and move {data} away; then run the same command again");
+    if owner.is_some_and(|owner| owner.starts_with(&own_name)) {
+        format!(
+            "if this cluster's `secrets.age` was lost, bring it back, or take the cluster over by \
+             `deploy certs rotate-ca --lost-key`; if nothing needs the data, {away}"
+        )
+    } else {
+        format!("if nothing needs it, {away}")
+    }
 }
 
 /// The fields that `node` gave for `id`.

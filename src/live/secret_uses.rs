@@ -54,7 +54,7 @@ pub fn on_change(name: &str) -> &'static str {
     match name {
         REWIND => "apply writes it to Patroni's configuration and changes the role in PostgreSQL",
         _ if name.starts_with("postgresql/") => {
-            "apply changes the role in PostgreSQL: open connections stay, new ones need the new password"
+            "PostgreSQL knows one password for each role: open connections stay, whoever connects anew needs the new one"
         }
         _ => "apply writes it to the nodes and reloads what uses it",
     }

@@ -319,7 +319,11 @@ fn a_role_is_made_with_a_verifier_and_left_alone_when_it_is_right() {
     assert_eq!(role(&observed), None);
     let other = scram_verifier(&Secret::new("something else"), b"0123456789abcdef", 4096);
     set(&mut observed, "w1", objects::id(), "main", &seen(&other));
-    assert_eq!(role(&observed).unwrap().1.reason, "its password is not the one in the store");
+    let reason = role(&observed).unwrap().1.reason;
+    assert_eq!(
+        reason,
+        "its password is not the one in the store: the old one ends at once, open connections stay"
+    );
 }
 
 #[test]
@@ -373,4 +377,40 @@ fn names_that_are_hostile_to_sql_stay_names() {
     assert!(made.contains("CREATE SCHEMA IF NOT EXISTS \"s\" AUTHORIZATION \"o_1\";"), "{made}");
     assert_eq!(objects::identifier("a\"; drop"), "\"a\"\"; drop\"");
     assert_eq!(objects::literal("it's"), "'it''s'");
+}
+
+#[test]
+fn where_nothing_verifies_all_change_at_once() {
+    let mut source = source();
+    let mut configuration = written(&source, &bare(&source, 13)).unwrap();
+    configuration["postgresql"]["parameters"]["max_connections"] = json!("100");
+    source.trust = Trust::replaced("new", "0123456789ab");
+    let waves = waves(&source, &running(&source, 13, &configuration));
+    let downtime = ["w1", "w2", "w3"].map(|node| (node.to_owned(), Effect::Downtime));
+    assert_eq!(waves, [vec![("m1".to_owned(), Effect::Reload)], downtime.into()]);
+}
+
+#[test]
+fn the_password_of_the_look_up_changes_right_before_its_poolers_hear_of_it() {
+    let source = source();
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let with = |observed: &mut Observed, password: &str| {
+        let verifier = scram_verifier(&Secret::new(password), b"0123456789abcdef", 4096);
+        let role = json!({ "login": true, "limit": -1, "password": verifier, "member_of": [] });
+        set(
+            observed,
+            "w1",
+            objects::id(),
+            "main",
+            &packed(&json!({ "roles": { "pgbouncer": role }, "databases": {} })),
+        );
+    };
+    let changed = |observed: &Observed, phase: &str| {
+        planned(phase, &source, observed).iter().any(|(_, change)| change.id == Id::new("role", "pgbouncer"))
+    };
+    with(&mut observed, "old");
+    assert!(!changed(&observed, "databases") && changed(&observed, "pgbouncer"));
+    with(&mut observed, source.secrets["pgbouncer/auth"].expose());
+    assert!(!changed(&observed, "databases") && !changed(&observed, "pgbouncer"));
 }

@@ -27,7 +27,7 @@ pub(crate) use waves::arrange;
 use std::collections::BTreeMap;
 
 use crate::cluster::NodeName;
-use crate::resource::{Change, Effect, Id};
+use crate::resource::{Arg, Change, Effect, Id, Payload};
 use crate::role::Library;
 
 /// Everything that a run will do.
@@ -114,6 +114,12 @@ impl Plan {
             let node = &step.node;
             step.changes.iter_mut().map(move |change| (node, change))
         })
+    }
+
+    /// Whether certificates are made.
+    pub fn issues(&self) -> bool {
+        let calls = self.changes().flat_map(|(_, _, change)| &change.calls);
+        calls.flat_map(|(_, call)| &call.args).any(|arg| matches!(arg, Arg::Payload(Payload::Leaf(_))))
     }
 
     /// How many changes have each effect.

@@ -54,6 +54,13 @@ impl Source {
         let templates = Templates::new(&library, &secrets)?;
         Ok(Self { cluster, library, secrets, trust, renewal: None, templates })
     }
+
+    /// Gives a secret another value, for the templates too.
+    pub fn set_secret(&mut self, name: &str, value: Secret) -> Result<(), RenderError> {
+        self.secrets.insert(name.into(), value);
+        self.templates = Templates::new(&self.library, &self.secrets)?;
+        Ok(())
+    }
 }
 
 /// Which certificates are made anew because somebody asks for it. Nothing named is everything.
@@ -230,7 +237,8 @@ impl Builder<'_> {
             },
             issuers: self.source.trust.issuers.clone(),
             window_days: days / 3,
-            follows: certificate.renewed_with_authority.then(|| authority_path(&certificate.path)),
+            follows: (certificate.renewed_with_authority && self.source.trust.refreshes)
+                .then(|| authority_path(&certificate.path)),
             asked_for: renewal.is_some_and(|renewal| renewal.covers(self.name, &manifest.role)),
         })
     }

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, certs, clients, failures, figures, guards, passwords, pipeline, unnoticed};
+use crate::{
+    Run, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, rolled, unnoticed,
+};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -24,10 +26,12 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("lock-and-history", pipeline::lock_and_history),
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
-    ("certificates-renewed", certs::renewed),
+    ("everything-rolled", rolled::everything_rolled),
     ("certificate-not-served", certs::not_served),
     ("authority-rotated", certs::authority_rotated),
-    ("passwords-rotated", passwords::rotated),
+    ("certificates-damaged", damaged::certificates_damaged),
+    ("etcd-member-refuses", damaged::etcd_member_refuses),
+    ("authority-lost", break_glass::authority_lost),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),

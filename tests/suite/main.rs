@@ -13,10 +13,12 @@
     reason = "it is a program of its own, and this is its report"
 )]
 
+mod break_glass;
 mod certs;
 mod clients;
 mod cluster;
 mod cold;
+mod damaged;
 mod debian12;
 mod eight;
 mod failures;
@@ -24,8 +26,8 @@ mod figures;
 mod guards;
 mod held;
 mod outsider;
-mod passwords;
 mod pipeline;
+mod rolled;
 mod unnoticed;
 mod writer;
 

@@ -93,7 +93,7 @@ fn what_is_set_is_shown_alone_when_it_is_asked_for_by_name() {
     assert!(set_it.status.success() && set_it.stdout.is_empty(), "{}", text(&set_it.stderr));
     holds(
         &text(&set_it.stderr),
-        &["postgresql/app: changed", "new ones need the new password", "`deploy apply .`"],
+        &["postgresql/app: changed", "whoever connects anew needs the new one", "`deploy apply .`"],
     );
     assert!(!text(&set_it.stderr).contains(VALUE));
     assert_eq!(printed(&["secrets", "show", ".", "postgresql/app"], here.path()), format!("{VALUE}\n"));
