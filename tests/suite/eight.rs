@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, certs, clients, failures, figures, guards, passwords, pipeline, unnoticed};
+use crate::{Run, certs, clients, failures, figures, guards, passwords, pipeline, redis, unnoticed};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -28,6 +28,10 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("certificate-not-served", certs::not_served),
     ("authority-rotated", certs::authority_rotated),
     ("passwords-rotated", passwords::rotated),
+    ("redis-drift", redis::drift),
+    ("redis-certificates-renewed", redis::certificates_renewed),
+    ("redis-moved", redis::moved),
+    ("redis-primary-killed", redis::primary_killed),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),

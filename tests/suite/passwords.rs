@@ -7,12 +7,22 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::held::Held;
+use crate::redis_writer::RedisWriters;
 use crate::unnoticed::RECONNECT;
 use crate::writer::{Access, runtime};
 
 /// Secrets that clients do not know. They may come and go while these change.
-const INNER: [&str; 4] =
-    ["pgbouncer/auth", "patroni/rewind", "haproxy/statistics", "postgresql/deploy_check"];
+const INNER: [&str; 9] = [
+    "pgbouncer/auth",
+    "patroni/rewind",
+    "haproxy/statistics",
+    "postgresql/deploy_check",
+    "redis/admin",
+    "redis/haproxy",
+    "redis/replica",
+    "redis/sentinel",
+    "sentinel/admin",
+];
 
 /// Time for what fails late.
 const AFTERMATH: Duration = Duration::from_secs(40);
@@ -20,11 +30,20 @@ const AFTERMATH: Duration = Duration::from_secs(40);
 pub fn rotated(cluster: &mut Cluster) -> Result<String> {
     let before: Vec<String> = INNER.iter().map(|name| cluster.secret(name)).collect::<Result<_>>()?;
     let held = Held::and_visitors(cluster)?;
+    let writers = RedisWriters::start(cluster)?;
     let inner = cluster.deploy(&[&["secrets", "rotate"], &INNER[..], &["--yes"]].concat())?;
     // The servers see the passwords only in new connections.
     cluster.on_all(&cluster.of_kind("app"), RECONNECT)?;
     sleep(AFTERMATH);
     let visited = held.finish().context("while the inner secrets changed")?;
+    writers.flow_within(Duration::from_secs(10))?;
+    for (by, outcome) in writers.finish()? {
+        ensure!(
+            outcome.errors.is_empty(),
+            "Redis by {by}, while the inner secrets changed: {:?}",
+            outcome.errors
+        );
+    }
     for (name, before) in INNER.iter().zip(before) {
         ensure!(cluster.secret(name)? != before, "{name} is what it was");
     }
