@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Highly available PostgreSQL on your own machines, from one inventory file.
+/// Highly available PostgreSQL and Redis on your own machines, from one inventory file.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true, max_term_width = 110, after_help = crate::exit::table())]
 pub struct Cli {
@@ -58,6 +58,9 @@ pub enum Command {
     /// Look at the secrets of a cluster, change them, and see who can open the store.
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Move the primary of Redis.
+    #[command(subcommand)]
+    Redis(Redis),
     /// Show what was changed on the nodes since deploy wrote it; ends with 2 where something was.
     Drift(Target),
     /// Show the runs that the nodes remember: who, from where, when, and how each ended.
@@ -286,6 +289,26 @@ pub enum Secrets {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// What to do with Redis.
+#[derive(Debug, Subcommand)]
+pub enum Redis {
+    /// Make a replica the primary: writes wait for a moment, and none is lost.
+    Failover(Failover),
+}
+
+/// Arguments of `redis failover`.
+#[derive(Debug, Args)]
+pub struct Failover {
+    #[command(flatten)]
+    pub target: Target,
+    /// The node of the replica; by default of the one that has most of the writes.
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+    /// Do not ask before moving it.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// A release of Debian that the lab can run.

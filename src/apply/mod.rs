@@ -5,6 +5,7 @@
 
 mod error;
 mod event;
+mod hand_over;
 mod holder;
 mod lock;
 mod restore;
@@ -14,6 +15,7 @@ mod stopped;
 
 pub use error::{ApplyError, Restored};
 pub use event::{Event, Events};
+pub use hand_over::{HandOverError, hand_over};
 pub use holder::{Holder, Release, holders};
 pub use lock::{Lock, LockError, Owner};
 pub use run::Apply;

@@ -18,6 +18,8 @@ use super::who::who;
 use crate::apply::{Apply, ApplyError, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
+use crate::inventory::REDIS;
+use crate::live::SENTINEL_PORT;
 use crate::observe::Answers;
 use crate::plan::Plan;
 use crate::render::pools;
@@ -63,7 +65,7 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     done.tell(global, begun, json!({ "connections": connections, "executions": project.executions() }));
     if whole && !global.json {
         for (name, url) in connections {
-            ui::data(&format!("  {name:<12} {url}\n"));
+            ui::data(&format!("  {name:<14} {url}\n"));
         }
     }
     Ok(done.exit_code())
@@ -230,7 +232,7 @@ async fn end_journal(project: &Project, run: &str, exit: Exit) {
 }
 
 /// Takes the lock in the name of whoever runs this.
-async fn lock(project: &Project, run: &str) -> Result<Lock> {
+pub async fn lock(project: &Project, run: &str) -> Result<Lock> {
     let owner = Owner(format!("{} since {run}", who()));
     Lock::take(&project.hosts(), &owner).await.map_err(|error| match error {
         LockError::Held { .. } => anyhow::Error::new(error)
@@ -278,6 +280,22 @@ fn connections(cluster: &crate::cluster::Cluster) -> BTreeMap<String, String> {
         .with_role("pgbouncer")
         .map(|(_, node)| format!("{}:6432", crate::cluster::bracketed(node.address)))
         .collect();
+    let addresses = |role: &str, port: u16| -> Vec<String> {
+        let nodes = cluster.with_role(role);
+        nodes.map(|(_, node)| format!("{}:{port}", crate::cluster::bracketed(node.address))).collect()
+    };
+    let mut redis = BTreeMap::new();
+    if cluster.with_role("redis").next().is_some() {
+        let (proxies, sentinels) = (addresses("haproxy", REDIS), addresses("sentinel", SENTINEL_PORT));
+        if !proxies.is_empty() {
+            redis.insert("redis".to_owned(), format!("rediss://app@{}", proxies.join(",")));
+        }
+        let name = cluster.name();
+        redis.insert(
+            "redis-sentinel".to_owned(),
+            format!("rediss+sentinel://app@{}/{name}", sentinels.join(",")),
+        );
+    }
     let pools = pools(cluster).into_iter().filter(|pool| pool.database != crate::render::CHECK_DATABASE);
     pools
         .map(|pool| {
@@ -286,5 +304,6 @@ fn connections(cluster: &crate::cluster::Cluster) -> BTreeMap<String, String> {
                 format!("postgresql://{}/{}?sslmode=verify-full", poolers.join(","), pool.alias),
             )
         })
+        .chain(redis)
         .collect()
 }

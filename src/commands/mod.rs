@@ -12,6 +12,7 @@ mod lab;
 mod lock;
 mod plan;
 mod project;
+mod redis;
 mod render;
 mod saved;
 mod secrets;
@@ -47,6 +48,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(target) => status::run(&global, &target).await,
         Command::Certs(command) => certs::run(&global, &command).await,
         Command::Render(args) => render::run(&global, &args),
+        Command::Redis(command) => redis::run(&global, &command).await,
         Command::Secrets(command) => secrets::run(&global, command).await,
         Command::Drift(target) => drift::run(&global, &target).await,
         Command::Graph(args) => graph::run(&global, &args),

@@ -59,6 +59,7 @@ pub fn files(path: &Path) -> Result<Files> {
     let inventory::Loaded { inventory, dir, file, source, places } = inventory::load(path)?;
     let library = Library::with_folder(&dir)?;
     let cluster = Cluster::new(inventory, &library);
+    let library = cluster.fit(library);
     let names = secret_names(&cluster, &library);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let problems = inventory::check_secrets(&cluster.inventory, &places, &names);

@@ -2,19 +2,27 @@
 
 use super::model::{Inventory, Kind};
 
+/// The port that HAProxy leads to the primary of Redis.
+pub const REDIS: u16 = 6379;
+/// The port of Redis itself beside HAProxy.
+const REDIS_BESIDE_HAPROXY: u16 = 6380;
+
 /// The kinds that get a role by default; `None` means that it goes by `on` alone.
 fn kinds(role: &str) -> Option<&'static [Kind]> {
     match role {
         "base" | "firewall" => Some(&[Kind::Manager, Kind::Worker, Kind::App]),
-        "etcd" | "haproxy" => Some(&[Kind::Manager]),
+        "etcd" | "haproxy" | "sentinel" => Some(&[Kind::Manager]),
         "patroni" => Some(&[Kind::Worker]),
-        "pgbouncer" => Some(&[Kind::App]),
+        "pgbouncer" | "redis" => Some(&[Kind::App]),
         _ => None,
     }
 }
 
 /// The names of the nodes that run a role, in order. Nodes that `on` names but the inventory lacks are left out.
 pub fn nodes_of<'a>(inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
+    if !wanted(inventory, role) {
+        return Vec::new();
+    }
     let placed = inventory.roles.get(role).and_then(|settings| settings.on.as_ref());
     let nodes = inventory.nodes.iter();
     match (placed, kinds(role)) {
@@ -25,4 +33,21 @@ pub fn nodes_of<'a>(inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
             .collect(),
         (None, None) => Vec::new(),
     }
+}
+
+/// Whether a role runs at all: Redis can be switched off, and Sentinel is there for Redis.
+pub fn wanted(inventory: &Inventory, role: &str) -> bool {
+    match role {
+        "firewall" => inventory.firewall.enabled,
+        "redis" => inventory.redis.enabled,
+        "sentinel" => !nodes_of(inventory, "redis").is_empty(),
+        _ => true,
+    }
+}
+
+/// The port that Redis listens on: on a machine with HAProxy, 6379 is HAProxy's.
+pub fn redis_port(inventory: &Inventory) -> u16 {
+    let proxies = nodes_of(inventory, "haproxy");
+    let beside = nodes_of(inventory, "redis").iter().any(|node| proxies.contains(node));
+    inventory.redis.port.unwrap_or(if beside { REDIS_BESIDE_HAPROXY } else { REDIS })
 }

@@ -7,6 +7,7 @@ mod names;
 mod nodes;
 mod parameters;
 mod placement;
+mod redis;
 mod secrets;
 mod sizes;
 mod timing;
@@ -24,6 +25,7 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     let mut found = Findings { places, problems: Vec::new() };
     nodes::check(inventory, &mut found);
     placement::check(inventory, roles, &mut found);
+    redis::check(inventory, &mut found);
     timing::check(inventory, &mut found);
     access::check(inventory, &mut found);
     databases::check(inventory, &mut found);

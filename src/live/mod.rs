@@ -1,7 +1,7 @@
 //! Live state: what a daemon owns and keeps, reconciled through the daemon's own interface and never by its files.
 //!
 //! etcd's membership, Patroni's dynamic configuration and pending restarts, and the roles and databases of
-//! PostgreSQL; HAProxy's servers and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
+//! PostgreSQL, the directives and users of Redis, and what its Sentinels watch; HAProxy's servers and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
 //! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
 //! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
@@ -15,6 +15,7 @@ mod haproxy;
 mod members;
 mod objects;
 mod pgbouncer;
+mod redis;
 mod secret_uses;
 mod sizing;
 mod table;
@@ -28,6 +29,11 @@ pub use haproxy::{ProxyServer, proxy_servers};
 pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
 pub use objects::{login_roles, password_of};
 pub use pgbouncer::{ClientPool, Console, console};
+pub use redis::{
+    HandOver, Instance as RedisInstance, SENTINEL_PORT, Watch as SentinelWatch, hand_over as redis_hand_over, instance as redis_instance, named as redis_named,
+    node_at as redis_node_at,
+    primary as redis_primary, watch as sentinel_watch,
+};
 pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses};
 
 use std::collections::BTreeMap;
@@ -59,6 +65,7 @@ pub const SHELL: &str = concat!(
     include_str!("owned.sh"),
     include_str!("haproxy.sh"),
     include_str!("pgbouncer.sh"),
+    include_str!("redis/redis.sh"),
 );
 
 /// Why live state cannot be planned.
@@ -90,6 +97,12 @@ pub fn probes(source: &Source, node: &NodeName, phase: Option<&str>) -> Vec<(Id,
     if runs("pgbouncer") && within(&["databases", "haproxy"]) {
         probes.push((pgbouncer::id(), pgbouncer::probe()));
     }
+    if runs("redis") && within(&redis::PHASES) {
+        probes.push((redis::id(), redis::probe(source)));
+    }
+    if runs("sentinel") && within(&redis::PHASES) {
+        probes.push((redis::sentinel_id(), redis::sentinel_probe(source)));
+    }
     probes
 }
 
@@ -113,6 +126,9 @@ pub fn changes(
         }
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
         "pgbouncer" => Ok((objects::lookup_change(source, observed).into_iter().collect(), Vec::new())),
+        "redis" => Ok((redis::changes(source, observed)?, Vec::new())),
+        "sentinel" => redis::sentinel_changes(source, observed),
+        "redis-passwords" => Ok((redis::password_changes(source, observed)?, Vec::new())),
         _ => Ok((Vec::new(), Vec::new())),
     }
 }
@@ -130,10 +146,12 @@ pub fn follows(source: &Source, observed: &Observed, steps: &BTreeMap<NodeName, 
 /// The data on `node` that this cluster did not make, where there is any: nothing may be set up over it.
 pub fn foreign_data(source: &Source, node: &NodeName, seen: &Observation) -> Vec<Refusal> {
     let alone = Observed::from([(node.clone(), seen.clone())]);
-    [etcd::changes(source, &alone).err(), members::ownership(source, &alone).err()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let foreign = [
+        etcd::changes(source, &alone).err(),
+        members::ownership(source, &alone).err(),
+        redis::foreign(source, &alone).err(),
+    ];
+    foreign.into_iter().flatten().collect()
 }
 
 /// What marks the data directories of this cluster: nothing else may be taken over.

@@ -49,13 +49,16 @@ const fn early(when: Early, phase: Phase) -> Phase {
 }
 
 /// All phases. `services` is for roles of the user's own.
-pub static PHASES: [Phase; 8] = [
+pub static PHASES: [Phase; 11] = [
     node("packages", "Install packages on all nodes"),
     node("base", "Names, kernel settings and packet filter"),
     cluster("etcd", "Form the etcd cluster", &["etcd"]),
     cluster("patroni", "Start PostgreSQL under Patroni", &["etcd", "patroni"]),
     early(Early::After("patroni/leader"), cluster("databases", "Create roles and databases", &["patroni"])),
+    early(Early::Ready, cluster("redis", "Start Redis", &["redis", "sentinel"])),
+    early(Early::Ready, cluster("sentinel", "Let Sentinels watch over Redis", &["redis", "sentinel"])),
     early(Early::Ready, cluster("haproxy", "Lead clients to the leader", &["haproxy"])),
     early(Early::Ready, cluster("pgbouncer", "Pool the clients' connections", &["pgbouncer"])),
+    cluster("redis-passwords", "Take back the passwords that Redis had before", &["redis", "sentinel"]),
     cluster("services", "Start the services of your own roles", &[]),
 ];

@@ -217,7 +217,7 @@ fn upgrades(source: &Source, node: &NodeName, facts: &Facts, answer: &Answer) ->
         let plain = entry.trim_start_matches('^').trim_end_matches('$').trim_end_matches(".*");
         if exact { name == plain } else { name.starts_with(plain) }
     };
-    let services = ["etcd", "haproxy", "patroni", "pgbouncer", "postgresql"];
+    let services = ["etcd", "haproxy", "patroni", "pgbouncer", "postgresql", "redis"];
     let exposed: Vec<String> = needed(source, node, facts)
         .into_iter()
         .filter(|name| services.iter().any(|service| name.starts_with(service)))

@@ -9,6 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use super::Source;
 use super::context::{Facts, node_context, settings};
 use crate::cluster::{Node, NodeName};
+use crate::resource::sha256;
 use crate::role::{Library, Manifest};
 use crate::secrets::Secret;
 
@@ -72,6 +73,7 @@ impl Templates {
             let added = environment.add_template_owned(path.clone(), text.clone());
             added.map_err(|error| syntax_error(path, &error))?;
         }
+        environment.add_filter("sha256", |text: String| sha256(text.as_bytes()));
         let values = secrets.clone();
         environment.add_function("secret", move |name: String| {
             let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
@@ -100,8 +102,11 @@ impl<'a> Renderer<'a> {
         let content = render().map_err(|error| self.error(template, &error))?;
         let mut masked = content.clone();
         for (name, secret) in &self.source.secrets {
-            if masked.contains(secret.expose()) {
-                masked = masked.replace(secret.expose(), &format!("‹{name} {}›", secret.fingerprint()));
+            // Its hash tells as little as a fingerprint only where nobody chose it.
+            for text in [secret.expose().to_owned(), sha256(secret.expose().as_bytes())] {
+                if masked.contains(&text) {
+                    masked = masked.replace(&text, &format!("‹{name} {}›", secret.fingerprint()));
+                }
             }
         }
         Ok((content, masked))

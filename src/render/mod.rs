@@ -51,6 +51,7 @@ impl Source {
         secrets: BTreeMap<String, Secret>,
         trust: Trust,
     ) -> Result<Self, RenderError> {
+        let library = cluster.fit(library);
         let templates = Templates::new(&library, &secrets)?;
         Ok(Self { cluster, library, secrets, trust, renewal: None, templates })
     }
@@ -186,6 +187,7 @@ impl Builder<'_> {
             content,
             masked,
             validate: file.validate.clone(),
+            seed: file.seed,
             live: if file.stage == Stage::BeforePackages { Live::BeforePackages } else { Live::Validated },
         })
     }
@@ -198,6 +200,7 @@ impl Builder<'_> {
             content: self.source.trust.bundle.clone(),
             masked: self.source.trust.bundle.clone(),
             validate: None,
+            seed: false,
             live: Live::AtOnce,
         }
     }
@@ -254,10 +257,15 @@ impl Builder<'_> {
                 }
             }
         }
+        // PostgreSQL alone is better off without promises of memory; Redis forks to save, which takes one of as much as
+        // it has. Beside each other the kernel's own judgement stays.
+        let runs = |role: &str| self.node.roles.contains(role);
         let only_database =
             self.node.roles.iter().all(|role| ["base", "firewall", "patroni"].contains(&role.as_str()));
-        if self.node.roles.contains("patroni") && only_database {
+        if runs("patroni") && only_database {
             values.insert("vm.overcommit_memory".into(), "2".into());
+        } else if runs("redis") && !runs("patroni") {
+            values.insert("vm.overcommit_memory".into(), "1".into());
         }
         for (key, value) in &self.source.cluster.inventory.kernel.sysctl {
             let text = match value {
@@ -280,6 +288,7 @@ impl Builder<'_> {
             masked: content.clone(),
             content,
             validate: None,
+            seed: false,
             live: Live::Validated,
         };
         (file, Sysctl { values })

@@ -48,6 +48,8 @@ pub struct File {
     pub masked: String,
     /// Command that checks the staged file; `%s` is its path.
     pub validate: Option<String>,
+    /// A service keeps it: what is there is left alone.
+    pub seed: bool,
     /// When it goes live.
     pub live: Live,
 }
@@ -90,6 +92,9 @@ impl Resource for File {
     }
 
     fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {
+        if self.seed && seen.contains_key("sha256") {
+            return Ok(None);
+        }
         let Some((verb, reason)) =
             difference(seen, &self.owner, &self.mode, Some(&sha256(self.content.as_bytes())))
         else {
@@ -186,6 +191,7 @@ mod tests {
             content: "127.0.0.1 localhost\n".into(),
             masked: "127.0.0.1 localhost\n".into(),
             validate: None,
+            seed: false,
             live: Live::Validated,
         }
     }
@@ -201,6 +207,13 @@ mod tests {
         assert_eq!(compare(&hosts(), &[]).unwrap().verb, Verb::Create);
         let hash = sha256(b"127.0.0.1 localhost\n");
         assert_eq!(compare(&hosts(), &[("owner", "root:root"), ("mode", "644"), ("sha256", &hash)]), None);
+    }
+
+    #[test]
+    fn what_a_service_keeps_is_written_once() {
+        let seed = File { seed: true, ..hosts() };
+        assert_eq!(compare(&seed, &[]).unwrap().verb, Verb::Create);
+        assert_eq!(compare(&seed, &[("owner", "redis:redis"), ("mode", "660"), ("sha256", "0")]), None);
     }
 
     #[test]

@@ -9,7 +9,8 @@ mode=%a' -- "$1"
 directory_apply() {
     [ -d "$1" ] || mkdir -p -- "$1"
     chown -- "$2" "$1"
-    chmod -- "$3" "$1"
+    # The further 0 takes away what a setgid folder above has given it.
+    chmod -- "0$3" "$1"
 }
 
 # Where it is kept what a file was like when it was last written here: hash, owner, mode.

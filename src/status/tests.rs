@@ -26,6 +26,7 @@ nodes:
   a1: { kind: app, address: 10.1.0.31 }
 roles:
   etcd: { on: [m1, w1, w2] }
+redis: { enabled: false }
 ";
 
 /// A source with made-up secrets.

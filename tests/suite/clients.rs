@@ -76,21 +76,23 @@ pub fn psql(cluster: &mut Cluster) -> Result<String> {
     Ok("verify-full works on every app node; plaintext and a wrong password do not".into())
 }
 
-/// From a client's address only PgBouncer answers; from an administrator's also SSH and HAProxy's statistics.
+/// From a client's address only PgBouncer, Redis and Sentinel answer; from an administrator's also SSH and HAProxy's statistics.
 pub fn exposure(cluster: &mut Cluster) -> Result<String> {
     let mut listening: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for node in cluster.names() {
         let ports = cluster.on(node, "ss -Htln | awk '{print $4}' | sed 's/.*://' | sort -un")?;
         let mut ports: BTreeSet<u16> = ports.lines().filter_map(|port| port.parse().ok()).collect();
-        ports.extend([22, 5432, 6432, 8008]);
+        ports.extend([22, 5432, 6379, 6432, 8008, 26379]);
         listening.insert(cluster.address(node), ports);
     }
-    let poolers: BTreeSet<String> =
-        cluster.of_kind("app").into_iter().map(|node| cluster.address(node)).collect();
-    let expected: BTreeMap<String, BTreeSet<u16>> =
-        poolers.into_iter().map(|address| (address, BTreeSet::from([6432]))).collect();
+    let mut expected: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    for (kind, ports) in [("app", [6379, 6432]), ("manager", [6379, 26379])] {
+        for node in cluster.of_kind(kind) {
+            expected.entry(cluster.address(node)).or_default().extend(ports);
+        }
+    }
     let open = Outsider::new(cluster, CLIENT)?.open(&listening)?;
     ensure!(open == expected, "a client reaches {open:?} instead of {expected:?}");
     let tried: usize = listening.values().map(BTreeSet::len).sum();
-    Ok(format!("{tried} ports tried by a client: 6432 of the app nodes answers, nothing else"))
+    Ok(format!("{tried} ports tried by a client: PgBouncer, Redis and Sentinel answer, nothing else"))
 }

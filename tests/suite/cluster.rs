@@ -176,11 +176,11 @@ impl Cluster {
         self.shape.nodes.iter().filter(|(_, kinds, _)| kinds.contains(kind)).map(|(name, ..)| *name).collect()
     }
 
-    /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`, and so `certs`, `secrets`), not started yet.
+    /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`, and so `certs`, `redis`, `secrets`), not started yet.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
         let verbs = match words {
-            ["lab" | "secrets" | "lock", ..] | ["history", "show", ..] => 2,
+            ["lab" | "redis" | "secrets" | "lock", ..] | ["history", "show", ..] => 2,
             ["certs", verb, ..] if !verb.starts_with('-') => 2,
             _ => 1,
         };

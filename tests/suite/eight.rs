@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
 use crate::{
-    Run, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, rolled, unnoticed,
+    Run, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, redis, rolled, unnoticed,
 };
 
 pub const SCENARIOS: &[(&str, Run)] = &[
@@ -32,6 +32,10 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("certificates-damaged", damaged::certificates_damaged),
     ("etcd-member-refuses", damaged::etcd_member_refuses),
     ("authority-lost", break_glass::authority_lost),
+    ("redis-drift", redis::drift),
+    ("redis-certificates-renewed", redis::certificates_renewed),
+    ("redis-moved", redis::moved),
+    ("redis-primary-killed", redis::primary_killed),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),

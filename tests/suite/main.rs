@@ -27,6 +27,8 @@ mod guards;
 mod held;
 mod outsider;
 mod pipeline;
+mod redis;
+mod redis_writer;
 mod rolled;
 mod unnoticed;
 mod writer;
@@ -124,9 +126,10 @@ fn main() -> ExitCode {
 
 /// The suite's own programs, with the Debian packages that have them; those of the lab are checked by `lab up`.
 fn require() -> Result<()> {
-    const NEEDED: [(&str, &str); 4] = [
+    const NEEDED: [(&str, &str); 5] = [
         ("psql", "postgresql-client"),
         ("ip", "iproute2"),
+        ("/usr/bin/python3", "python3"),
         ("ssh", "openssh-client"),
         ("systemd-nspawn", "systemd-container"),
     ];
@@ -140,6 +143,10 @@ fn require() -> Result<()> {
         if !there(program)?.status.success() {
             missing.push(package);
         }
+    }
+    let library = Command::new("/usr/bin/python3").args(["-c", "import redis.sentinel"]).output();
+    if !library.is_ok_and(|done| done.status.success()) {
+        missing.push("python3-redis");
     }
     if !missing.is_empty() {
         bail!(

@@ -10,12 +10,22 @@ use anyhow::{Context as _, Result, ensure};
 use crate::certs::{OLD_WORKERS_END, holds_with_the_new_alone, serials};
 use crate::cluster::Cluster;
 use crate::held::Held;
+use crate::redis_writer::RedisWriters;
 use crate::unnoticed::RECONNECT;
 use crate::writer::{Access, runtime};
 
 /// Secrets that clients do not know. They may come and go while these change.
-const INNER: [&str; 4] =
-    ["pgbouncer/auth", "patroni/rewind", "haproxy/statistics", "postgresql/deploy_check"];
+const INNER: [&str; 9] = [
+    "pgbouncer/auth",
+    "patroni/rewind",
+    "haproxy/statistics",
+    "postgresql/deploy_check",
+    "redis/admin",
+    "redis/haproxy",
+    "redis/replica",
+    "redis/sentinel",
+    "sentinel/admin",
+];
 
 pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     let old_authority = std::fs::read_to_string(cluster.authority()?)?;
@@ -36,10 +46,15 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     std::fs::write(cluster.dir().join("ca.crt"), bundle)?;
     let rolled = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
 
+    let writers = RedisWriters::start(cluster)?;
     let inner = cluster.deploy(&[&["secrets", "rotate"], &INNER[..], &["--yes"]].concat())?;
     // The servers see the passwords only in new connections.
     cluster.on_all(&cluster.of_kind("app"), RECONNECT)?;
     sleep(Duration::from_secs(5));
+    writers.flow_within(Duration::from_secs(10))?;
+    for (by, outcome) in writers.finish()? {
+        ensure!(outcome.errors.is_empty(), "Redis by {by}, while its secrets changed: {:?}", outcome.errors);
+    }
     let mut statements = visitors.finish().context("a client that connects anew every second")?;
     for (name, before) in INNER.iter().zip(before) {
         ensure!(cluster.secret(name)? != before, "{name} is what it was");

@@ -6,11 +6,13 @@
 mod high_availability;
 mod machine;
 mod postgresql;
+mod redis;
 mod traffic;
 
 pub use high_availability::*;
 pub use machine::*;
 pub use postgresql::*;
+pub use redis::*;
 pub use traffic::*;
 
 use std::collections::BTreeMap;
@@ -52,6 +54,9 @@ pub struct Inventory {
     /// PgBouncer, the pool that applications connect to.
     #[serde(default)]
     pub pgbouncer: Pgbouncer,
+    /// Redis, and the Sentinels that watch over it.
+    #[serde(default)]
+    pub redis: Redis,
     /// The packet filter of every node.
     #[serde(default)]
     pub firewall: Firewall,
@@ -90,11 +95,11 @@ pub struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// etcd and HAProxy.
+    /// etcd, HAProxy and Sentinel.
     Manager,
     /// Patroni and PostgreSQL.
     Worker,
-    /// PgBouncer, and your applications.
+    /// PgBouncer and Redis, and your applications.
     App,
 }
 
@@ -162,7 +167,7 @@ impl Default for Ssh {
 pub struct Access {
     /// May use SSH, and the statistics page of HAProxy.
     pub admin: Vec<Network>,
-    /// May use the ports that are for clients: PgBouncer's.
+    /// May use the ports that are for clients: those of PgBouncer, Redis and Sentinel.
     pub clients: Vec<Network>,
 }
 
