@@ -187,6 +187,12 @@ fn sections(stdout: &str, calls: &[(Id, Call)]) -> BTreeMap<Id, Fields> {
     all
 }
 
+/// `eth0,10.0.0.11/24`; names of virtual interfaces may be followed by that of their peer.
+fn interface(text: &str) -> Option<(String, ipnet::IpNet)> {
+    let (name, network) = text.split_once(',')?;
+    Some((name.split('@').next().unwrap_or_default().to_owned(), network.parse().ok()?))
+}
+
 fn facts(node: &str, stdout: &str) -> Result<Facts, ObserveError> {
     let lines = stdout.lines().take_while(|line| !line.starts_with('#'));
     let said: BTreeMap<&str, &str> = lines.filter_map(|line| line.split_once('=')).collect();
@@ -205,5 +211,6 @@ fn facts(node: &str, stdout: &str) -> Result<Facts, ObserveError> {
         cores: get("cores").parse().unwrap_or(1),
         clock: get("clock").parse().unwrap_or_default(),
         hostname: get("hostname").to_owned(),
+        interfaces: get("addresses").split_whitespace().filter_map(interface).collect(),
     })
 }

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use crate::inventory::Inventory;
 use crate::inventory::model::Kind;
-use crate::role::Library;
-use crate::role::Manifest;
+use crate::inventory::placement::{process_nodes, virtual_ip_nodes};
+use crate::role::{Library, Manifest, PlacedBy};
 
 /// A cluster: every node with its roles.
 #[derive(Debug, Clone)]
@@ -56,10 +56,15 @@ impl Cluster {
             .collect();
         for manifest in library.roles.values() {
             let on = inventory.roles.get(&manifest.role).and_then(|settings| settings.on.as_ref());
+            let placed_by = manifest.placed_by.map(|what| match what {
+                PlacedBy::VirtualIp => virtual_ip_nodes(&inventory),
+                PlacedBy::Processes => process_nodes(&inventory),
+            });
             for (name, node) in &mut nodes {
-                let placed = match on {
-                    Some(on) => on.iter().any(|wanted| wanted == name.as_str()),
-                    None => by_kind(manifest, &node.kinds),
+                let placed = match (&placed_by, on) {
+                    (Some(nodes), _) => nodes.contains(&name.as_str()),
+                    (None, Some(on)) => on.iter().any(|wanted| wanted == name.as_str()),
+                    (None, None) => by_kind(manifest, &node.kinds),
                 };
                 if placed && (manifest.role != "firewall" || inventory.firewall.enabled) {
                     node.roles.insert(manifest.role.clone());

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Global;
 use crate::cluster::{Cluster, NodeName};
-use crate::inventory::{self, Problems};
+use crate::inventory::{self, Places, Problems};
 use crate::live::Observed;
 use crate::live::{self, Reached, secret_names, secret_uses};
 use crate::observe::{self, Hosts};
@@ -32,6 +32,14 @@ pub struct Project {
     pub store: Store,
     /// The nodes.
     pub fleet: Fleet,
+    text: Text,
+}
+
+/// The text of an inventory, for problems that show only when the nodes are asked.
+struct Text {
+    name: String,
+    source: String,
+    places: Places,
 }
 
 /// The inventory and its roles, without secrets.
@@ -42,6 +50,7 @@ pub struct Files {
     pub library: Library,
     /// The folder of the inventory.
     pub dir: PathBuf,
+    text: Text,
 }
 
 /// Reads the inventory and its roles.
@@ -55,7 +64,8 @@ pub fn files(path: &Path) -> Result<Files> {
     if !problems.is_empty() {
         return Err(Problems::new(&file.to_string_lossy(), &source, problems).into());
     }
-    Ok(Files { cluster, library, dir })
+    let text = Text { name: file.to_string_lossy().into_owned(), source, places };
+    Ok(Files { cluster, library, dir, text })
 }
 
 impl Files {
@@ -160,7 +170,7 @@ impl Project {
         let (mut store, _) = open_store(global, &files)?;
         change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
-        let Files { cluster, library, dir } = files;
+        let Files { cluster, library, dir, text } = files;
         let mut rng = rand::rng();
         if store.ca().is_none() {
             let authority = Authority::create(
@@ -181,7 +191,20 @@ impl Project {
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
         let source = Arc::new(Source::new(cluster, library, secrets, trust)?);
-        Ok(Self { source, store, fleet })
+        Ok(Self { source, store, fleet, text })
+    }
+
+    /// What the inventory says that does not fit the nodes, with its place.
+    pub fn fits(&self, observed: &Observed) -> Result<()> {
+        let problems = inventory::misplaced(
+            &self.source.cluster.inventory,
+            &self.text.places,
+            live::misfits(&self.source, observed),
+        );
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Problems::new(&self.text.name, &self.text.source, problems).into())
     }
 
     /// Writes the store, if anything was generated.

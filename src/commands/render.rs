@@ -37,6 +37,7 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
             cores: ASSUMED_CORES,
             clock: 0,
             hostname: node.to_string(),
+            interfaces: Vec::new(),
         };
         for resource in resources(&source, node, Some(&facts))?.into_values().flatten() {
             let Some((path, content)) = resource.content() else { continue };

@@ -13,7 +13,7 @@ use crate::cli::Target;
 use crate::observe::{self, Hosts};
 use crate::render::Source;
 use crate::verify::{Outcome, Verdict};
-use crate::{plan, ui, verify};
+use crate::{live, plan, ui, verify};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let project = Project::open(global, &target.inventory).await?;
@@ -36,6 +36,7 @@ pub async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     if source.cluster.inventory.firewall.enabled {
         verdicts.extend(exposed);
     }
+    verdicts.extend(live::held_once(source, &answers.observed));
     verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {
         name: "node/reachable".into(),
         title: "the node answers".into(),

@@ -2,6 +2,7 @@
 //! gathered before any is reported.
 
 mod access;
+mod applications;
 mod databases;
 mod names;
 mod nodes;
@@ -10,9 +11,11 @@ mod placement;
 mod secrets;
 mod sizes;
 mod timing;
+mod virtual_ip;
 
 pub use parameters::check_release;
 pub use secrets::check_secrets;
+pub use virtual_ip::misplaced;
 
 use super::known_roles::KnownRoles;
 use super::model::Inventory;
@@ -24,6 +27,8 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     let mut found = Findings { places, problems: Vec::new() };
     nodes::check(inventory, &mut found);
     placement::check(inventory, roles, &mut found);
+    virtual_ip::check(inventory, &mut found);
+    applications::check(inventory, roles, &mut found);
     timing::check(inventory, &mut found);
     access::check(inventory, &mut found);
     databases::check(inventory, &mut found);

@@ -1,7 +1,7 @@
 //! Live state: what a daemon owns and keeps, reconciled through the daemon's own interface and never by its files.
 //!
 //! etcd's membership, Patroni's dynamic configuration and pending restarts, and the roles and databases of
-//! PostgreSQL; HAProxy's servers and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
+//! PostgreSQL; HAProxy's servers, the holder of a virtual address and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
 //! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
 //! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
@@ -11,6 +11,7 @@ mod etcd;
 #[cfg(test)]
 pub mod fixture;
 mod haproxy;
+mod keepalived;
 mod members;
 mod objects;
 mod pgbouncer;
@@ -23,6 +24,7 @@ mod tests;
 pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members};
 pub use haproxy::{ProxyServer, proxy_servers};
+pub use keepalived::{held_once, holders, misfits};
 pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
 pub use objects::{login_roles, password_of};
 pub use pgbouncer::{ClientPool, Console, console};
@@ -56,6 +58,7 @@ pub const SHELL: &str = concat!(
     include_str!("objects.sh"),
     include_str!("owned.sh"),
     include_str!("haproxy.sh"),
+    include_str!("keepalived.sh"),
     include_str!("pgbouncer.sh"),
 );
 
@@ -83,6 +86,9 @@ pub fn probes(source: &Source, node: &NodeName) -> Vec<(Id, Call)> {
     }
     if runs("haproxy") {
         probes.push((haproxy::id(), haproxy::probe()));
+    }
+    if runs("keepalived") {
+        probes.push((keepalived::id(), keepalived::probe(source)));
     }
     if runs("pgbouncer") {
         probes.push((pgbouncer::id(), pgbouncer::probe()));

@@ -4,16 +4,20 @@
 //! paths and names only), with facts the resources with their contents. So what is asked and what is wanted cannot
 //! disagree, and a node is observed in one round trip.
 
+mod applications;
 mod context;
 mod engine;
 mod rules;
+mod virtual_ips;
 
+pub use applications::{Application, AppPool, AppServer, FOLDER as APPLICATIONS, applications, backend};
 pub use context::{
     CHECK_DATABASE, CHECK_ROLE, Facts, PG_HBA, Pool, data_directories, data_directory, pg_hba, pools,
 };
 use engine::Templates;
 pub use engine::{RenderError, Renderer};
-pub use rules::{Edge, edges};
+pub use rules::{Edge, Through, edges};
+pub use virtual_ips::{addresses as virtual_ips, device};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +53,7 @@ impl Source {
         secrets: BTreeMap<String, Secret>,
         trust: Trust,
     ) -> Result<Self, RenderError> {
+        let library = library.wanted_by(&cluster.inventory);
         let templates = Templates::new(&library, &secrets)?;
         Ok(Self { cluster, library, secrets, trust, renewal: None, templates })
     }

@@ -58,6 +58,7 @@ pub fn lab() -> Cluster {
         // Clients are everywhere, and one machine administers.
         access: "admin: [10.94.0.1]\nclients: [10.94.0.0/24]".into(),
         user: "root",
+        virtual_ip: Some(100),
     })
 }
 
