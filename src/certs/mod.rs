@@ -12,8 +12,11 @@ use crate::render::{self, RenderError, Source};
 use crate::resource::{Call, Context, Fields, Id, sha256};
 use crate::role::Manifest;
 
+mod own;
 #[cfg(test)]
 mod tests;
+
+pub use own::WINDOW_DAYS as OWN_WINDOW_DAYS;
 
 /// The shell functions that look at ports.
 pub const SHELL: &str = include_str!("served.sh");
@@ -59,6 +62,9 @@ pub struct Entry {
     pub state: State,
     /// Why, where something is.
     pub problem: Option<String>,
+    /// The user's own file that it comes from; `deploy` cannot renew such a one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<String>,
 }
 
 /// One authority.
@@ -140,6 +146,7 @@ impl Report {
                         expires: None,
                         state: State::Unknown,
                         problem: Some("the node does not answer".into()),
+                        own: None,
                     };
                     if let Some(seen) = seen {
                         entry.look(seen, flaws.get(&certificate.path), within, now);
@@ -148,6 +155,7 @@ impl Report {
                 }
             }
         }
+        certificates.extend(own::entries(source, observed, within, now));
         let authorities = authorities.iter().filter_map(|(role, pem)| {
             let certificate = Certificate::parse(pem).ok()?;
             Some(AuthorityEntry {

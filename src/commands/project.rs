@@ -8,11 +8,11 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Global;
 use crate::cluster::{Cluster, NodeName};
-use crate::inventory::{self, Places, Problems};
+use crate::inventory::{self, Inventory, Places, Problem, Problems};
 use crate::live::Observed;
 use crate::live::{self, Reached, secret_names, secret_uses};
 use crate::observe::{self, Hosts};
-use crate::pki::{Authority, Handover, Trust};
+use crate::pki::{Authority, Handover, OwnCertificate, Trust, Unfit};
 use crate::render::Source;
 use crate::role::Library;
 use crate::secrets::{
@@ -42,6 +42,16 @@ struct Text {
     places: Places,
 }
 
+impl Text {
+    /// An error that shows every problem in its place, if there is one.
+    fn refuse(&self, problems: Vec<Problem>) -> Result<()> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Problems::new(&self.name, &self.source, problems).into())
+    }
+}
+
 /// The inventory and its roles, without secrets.
 pub struct Files {
     /// The cluster.
@@ -50,6 +60,8 @@ pub struct Files {
     pub library: Library,
     /// The folder of the inventory.
     pub dir: PathBuf,
+    /// Certificates of the user's own, by application.
+    pub own_certificates: BTreeMap<String, OwnCertificate>,
     text: Text,
 }
 
@@ -60,12 +72,52 @@ pub fn files(path: &Path) -> Result<Files> {
     let cluster = Cluster::new(inventory, &library);
     let names = secret_names(&cluster, &library);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let problems = inventory::check_secrets(&cluster.inventory, &places, &names);
-    if !problems.is_empty() {
-        return Err(Problems::new(&file.to_string_lossy(), &source, problems).into());
-    }
+    let mut problems = inventory::check_secrets(&cluster.inventory, &places, &names);
+    let (own_certificates, unfit) = own_certificates(&cluster.inventory, &dir);
+    problems.extend(inventory::placed(&places, unfit));
     let text = Text { name: file.to_string_lossy().into_owned(), source, places };
-    Ok(Files { cluster, library, dir, text })
+    text.refuse(problems)?;
+    Ok(Files { cluster, library, dir, own_certificates, text })
+}
+
+/// A path in the inventory, what is wrong with its value, and what to do.
+type Unfitting = (Vec<String>, String, String);
+
+/// The certificates that applications bring, and what is wrong with them.
+fn own_certificates(inventory: &Inventory, dir: &Path) -> (BTreeMap<String, OwnCertificate>, Vec<Unfitting>) {
+    let (mut all, mut unfit) = (BTreeMap::new(), Vec::new());
+    for (name, application) in &inventory.applications {
+        let Some(files) = &application.certificate else { continue };
+        let mut refuse = |field: &str, message: String, hint: &str| {
+            let path = ["applications", name, "certificate", field].map(str::to_owned).to_vec();
+            unfit.push((path, message, hint.to_owned()));
+        };
+        let mut read = |field: &str, path: &str| match std::fs::read_to_string(dir.join(path)) {
+            Ok(text) => Some(text.trim_end().to_owned() + "\n"),
+            Err(error) => {
+                refuse(
+                    field,
+                    format!("cannot read {}: {error}", dir.join(path).display()),
+                    "name a file, relative to the inventory",
+                );
+                None
+            }
+        };
+        let (chain, key) = (read("chain", &files.chain), read("key", &files.key));
+        let (Some(chain), Some(key)) = (chain, key) else { continue };
+        let own = OwnCertificate { path: files.chain.clone(), chain, key: Secret::new(key) };
+        if let Err(why) = own.check(&application.hosts) {
+            let (field, hint) = match why {
+                Unfit::Chain(_) => ("chain", "give a file of PEM certificates, that of the host first"),
+                Unfit::Names { .. } => ("chain", "have it made for every host name, or change `hosts`"),
+                Unfit::Key => ("key", "give a PEM file of a key without a passphrase"),
+                Unfit::Mismatch(_) => ("key", "give the key that the certificate was made with"),
+            };
+            refuse(field, format!("{}: {why}", if field == "key" { &files.key } else { &files.chain }), hint);
+        }
+        all.insert(name.clone(), own);
+    }
+    (all, unfit)
 }
 
 impl Files {
@@ -170,7 +222,7 @@ impl Project {
         let (mut store, _) = open_store(global, &files)?;
         change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
-        let Files { cluster, library, dir, text } = files;
+        let Files { cluster, library, dir, own_certificates, text } = files;
         let mut rng = rand::rng();
         if store.ca().is_none() {
             let authority = Authority::create(
@@ -190,21 +242,15 @@ impl Project {
         });
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
-        let source = Arc::new(Source::new(cluster, library, secrets, trust)?);
+        let mut source = Source::new(cluster, library, secrets, trust)?;
+        source.own_certificates = own_certificates;
+        let source = Arc::new(source);
         Ok(Self { source, store, fleet, text })
     }
 
     /// What the inventory says that does not fit the nodes, with its place.
     pub fn fits(&self, observed: &Observed) -> Result<()> {
-        let problems = inventory::misplaced(
-            &self.source.cluster.inventory,
-            &self.text.places,
-            live::misfits(&self.source, observed),
-        );
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Problems::new(&self.text.name, &self.text.source, problems).into())
+        self.text.refuse(inventory::placed(&self.text.places, live::misfits(&self.source, observed)))
     }
 
     /// Writes the store, if anything was generated.

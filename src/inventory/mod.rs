@@ -21,6 +21,6 @@ pub use load::{InventoryError, Loaded, load, parse, parse_with};
 pub use model::Inventory;
 pub use places::{Place, Places};
 pub use problem::{Problem, Problems};
-pub use rules::{check_release, check_secrets, misplaced};
+pub use rules::{check_release, check_secrets, placed};
 pub use schema::schema;
 pub use wording::{closest, quoted};

@@ -15,7 +15,6 @@ mod virtual_ip;
 
 pub use parameters::check_release;
 pub use secrets::check_secrets;
-pub use virtual_ip::misplaced;
 
 use super::known_roles::KnownRoles;
 use super::model::Inventory;
@@ -35,6 +34,16 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     parameters::check(inventory, &mut found);
     secrets::check(inventory, &mut found);
     sizes::check(inventory, &mut found);
+    found.problems
+}
+
+/// Problems that show outside of the inventory's text: the path of the value, what is wrong, what to do.
+pub fn placed(places: &Places, found_elsewhere: Vec<(Vec<String>, String, String)>) -> Vec<Problem> {
+    let mut found = Findings { places, problems: Vec::new() };
+    for (path, message, hint) in found_elsewhere {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        found.value(&path, message, hint);
+    }
     found.problems
 }
 

@@ -50,8 +50,13 @@ pub fn held_once(source: &Source, observed: &Observed) -> Vec<Verdict> {
     .collect()
 }
 
-/// What is wrong with a virtual address where it is to be: what, and what to do.
-pub fn misfits(source: &Source, observed: &Observed) -> Vec<(IpAddr, String, &'static str)> {
+/// What the inventory says that does not fit the nodes: the path of the value, what is wrong, and what to do.
+pub fn misfits(source: &Source, observed: &Observed) -> Vec<(Vec<String>, String, String)> {
+    let wanted = source.cluster.inventory.virtual_ip.as_ref().map(|ip| ip.addresses()).unwrap_or_default();
+    let path = |address: IpAddr| -> Vec<String> {
+        let field = wanted.iter().find(|(_, known)| *known == address).and_then(|(field, _)| *field);
+        ["virtual_ip"].into_iter().chain(field).map(str::to_owned).collect()
+    };
     let mut all = Vec::new();
     for (address, nodes) in holders(source, observed) {
         let outside = source.cluster.with_role("keepalived").find(|(node, _)| {
@@ -68,7 +73,11 @@ pub fn misfits(source: &Source, observed: &Observed) -> Vec<(IpAddr, String, &'s
                 .map(|(_, network)| network.trunc().to_string())
                 .collect();
             let what = format!("{address} is in no network of {node}, which has {}", networks.join(", "));
-            all.push((address, what, "choose a free address of a network that every HAProxy node is in"));
+            all.push((
+                path(address),
+                what,
+                "choose a free address of a network that every HAProxy node is in".into(),
+            ));
             continue;
         }
         let mut seen = source.cluster.with_role("keepalived").map(|(node, _)| node);
@@ -76,7 +85,7 @@ pub fn misfits(source: &Source, observed: &Observed) -> Vec<(IpAddr, String, &'s
             && let Some(node) = seen.find(|node| has(observed, node, "answers", address))
         {
             let what = format!("a machine that is not of this cluster answers to {address}, as {node} sees");
-            all.push((address, what, "choose a free address, or take it from that machine"));
+            all.push((path(address), what, "choose a free address, or take it from that machine".into()));
         }
     }
     all

@@ -5,6 +5,7 @@
 //! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
 //! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
+mod applications;
 mod authorities;
 mod dynamic;
 mod etcd;
@@ -21,6 +22,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use applications::{
+    Choices, choices, has_group, is_choice, is_chosen, resting_groups, servers as application_servers,
+    without_server,
+};
 pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members};
 pub use haproxy::{ProxyServer, proxy_servers};
@@ -58,6 +63,7 @@ pub const SHELL: &str = concat!(
     include_str!("objects.sh"),
     include_str!("owned.sh"),
     include_str!("haproxy.sh"),
+    include_str!("applications.sh"),
     include_str!("keepalived.sh"),
     include_str!("pgbouncer.sh"),
 );
@@ -86,6 +92,9 @@ pub fn probes(source: &Source, node: &NodeName) -> Vec<(Id, Call)> {
     }
     if runs("haproxy") {
         probes.push((haproxy::id(), haproxy::probe()));
+        if !source.cluster.inventory.applications.is_empty() {
+            probes.push((applications::id(), applications::probe()));
+        }
     }
     if runs("keepalived") {
         probes.push((keepalived::id(), keepalived::probe(source)));
@@ -114,6 +123,7 @@ pub fn changes(
             all.extend(restarts);
             Ok((all, notes))
         }
+        "haproxy" => Ok((applications::changes(source, observed), Vec::new())),
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
         _ => Ok((Vec::new(), Vec::new())),
     }

@@ -80,6 +80,15 @@ impl Plan {
         self.phases.retain(|phase| phase.changes().any(|(_, change)| change.id.kind == "certificate"));
     }
 
+    /// Leaves only changes that are `meant`.
+    pub fn keep(&mut self, meant: impl Fn(&NodeName, &Change) -> bool) {
+        for phase in &mut self.phases {
+            phase.partial = true;
+            phase.retain(&meant);
+        }
+        self.phases.retain(|phase| !phase.waves.is_empty());
+    }
+
     /// Every change with its node.
     pub fn changes(&self) -> impl Iterator<Item = (&'static Phase, &NodeName, &Change)> {
         self.phases.iter().flat_map(|phase| phase.changes().map(|(node, change)| (phase.phase, node, change)))

@@ -63,6 +63,28 @@ pub struct AppServer {
     pub backup: bool,
 }
 
+/// A choice that somebody makes now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The application.
+    pub application: String,
+    /// What is chosen.
+    pub what: Chosen,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// What can be chosen of an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chosen {
+    /// This group is live.
+    Live(String),
+    /// This server gets no new clients.
+    Drained(String),
+    /// This server gets clients like the others.
+    Ready(String),
+}
+
 impl Application {
     /// The ports that it listens on at `node`, each with a name.
     pub fn listening(&self, node: &NodeName) -> Vec<(String, u16)> {

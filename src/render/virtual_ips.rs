@@ -80,7 +80,9 @@ pub fn interface(facts: &Facts, node: &Node) -> String {
 
 /// The interface whose network holds an address; an address alone is no network.
 pub fn device(facts: &Facts, address: IpAddr) -> Option<String> {
-    let holds = |network: &ipnet::IpNet| network.prefix_len() < network.max_prefix_len() && network.contains(&address);
+    let holds = |network: &ipnet::IpNet| {
+        network.prefix_len() < network.max_prefix_len() && network.contains(&address)
+    };
     facts.interfaces.iter().find(|(_, network)| holds(network)).map(|(name, _)| name.clone())
 }
 

@@ -78,7 +78,8 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
         "name": "cluster", "address": virtual_ip, "url_address": if ipv6 { "[fd00::9]" } else { virtual_ip },
         "ipv6": ipv6, "device": "eth0", "router_id": 9, "priority": 200, "database": true, "applications": true,
     }]);
-    let server = json!({ "name": "n1", "node": "n1", "target": "10.0.0.1:8080", "port": 8080, "backup": ipv6 });
+    let server =
+        json!({ "name": "n1", "node": "n1", "target": "10.0.0.1:8080", "port": 8080, "backup": ipv6 });
     let pool = |group: &str| json!({ "backend": format!("app.shop.{group}"), "group": group, "servers": [server], "processes": [9001, 9002] });
     let applications = json!([{
         "name": "shop", "hosts": ["shop.example.org"], "pools": [pool("blue"), pool("green")], "grouped": true,
@@ -132,10 +133,7 @@ fn render(debian: u8, ipv6: bool) -> BTreeMap<PathBuf, String> {
 #[test]
 fn the_roles_of_the_platform_are_there() {
     let names: Vec<String> = library().roles.into_keys().collect();
-    assert_eq!(
-        names,
-        ["base", "etcd", "firewall", "haproxy", "keepalived", "nginx", "patroni", "pgbouncer"]
-    );
+    assert_eq!(names, ["base", "etcd", "firewall", "haproxy", "keepalived", "nginx", "patroni", "pgbouncer"]);
 }
 
 #[test]

@@ -34,7 +34,11 @@ pub fn check(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>
     hosts(inventory, found);
     for (name, application) in &inventory.applications {
         if !is_label(name) {
-            found.key(&["applications", name], format!("{} cannot be the name of an application", quoted(name)), LABEL);
+            found.key(
+                &["applications", name],
+                format!("{} cannot be the name of an application", quoted(name)),
+                LABEL,
+            );
         }
         groups(name, application, found);
         files(name, application, found);
@@ -42,7 +46,8 @@ pub fn check(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>
     ports(inventory, roles, found);
 }
 
-const LABEL: &str = "use lower-case letters, digits and dashes, at most 63, beginning and ending with a letter or a digit";
+const LABEL: &str =
+    "use lower-case letters, digits and dashes, at most 63, beginning and ending with a letter or a digit";
 
 fn hosts(inventory: &Inventory, found: &mut Findings<'_>) {
     let mut taken: BTreeMap<String, &str> = BTreeMap::new();
@@ -125,7 +130,9 @@ fn ports(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
     for (node, machine) in &inventory.nodes {
         for role in roles.names().filter(|role| nodes_of(inventory, role).contains(&node.as_str())) {
             let front: &[u16] = if role == "haproxy" { &FRONT } else { &[] };
-            taken.extend(roles.ports(role).iter().chain(front).map(|port| ((node.clone(), *port), role.to_owned())));
+            taken.extend(
+                roles.ports(role).iter().chain(front).map(|port| ((node.clone(), *port), role.to_owned())),
+            );
         }
         if machine.host.is_none() {
             let port = machine.port.or(inventory.ssh.port).unwrap_or(22);
@@ -135,16 +142,20 @@ fn ports(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
     for (name, application) in &inventory.applications {
         for group in application.servers() {
             if group.nodes.is_empty() {
-                let what = group.group.map_or_else(|| quoted(name), |group| format!("{} of {}", quoted(group), quoted(name)));
+                let what = group
+                    .group
+                    .map_or_else(|| quoted(name), |group| format!("{} of {}", quoted(group), quoted(name)));
                 let inner = path(name, &group, "nodes");
                 found.key(&inner[..inner.len() - 1], format!("{what} runs nowhere"), "name its `nodes`");
             }
             for (field, list) in [("nodes", group.nodes), ("backup", group.backup)] {
                 for (index, text) in list.iter().enumerate() {
                     let index = index.to_string();
-                    let at: Vec<&str> = path(name, &group, field).into_iter().chain([index.as_str()]).collect();
+                    let at: Vec<&str> =
+                        path(name, &group, field).into_iter().chain([index.as_str()]).collect();
                     server(inventory, name, &group, text, &at, &mut taken, found);
-                    if list.iter().take_while(|other| !std::ptr::eq(*other, text)).any(|other| other == text) {
+                    if list.iter().take_while(|other| !std::ptr::eq(*other, text)).any(|other| other == text)
+                    {
                         found.value(&at, format!("{} is given twice", quoted(text)), "keep one of them");
                     }
                 }
@@ -170,7 +181,8 @@ fn server(
     }
     if !inventory.nodes.contains_key(text) && !outside {
         let names = inventory.nodes.keys().map(String::as_str);
-        let meant = closest(text, names).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+        let meant =
+            closest(text, names).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
         found.value(
             at,
             format!("{} is neither a node of this inventory nor an address", quoted(text)),
@@ -179,7 +191,11 @@ fn server(
         return;
     }
     let Some(port) = group.port else {
-        found.value(at, format!("it is not said on which port {} listens there", quoted(name)), "give a `port`");
+        found.value(
+            at,
+            format!("it is not said on which port {} listens there", quoted(name)),
+            "give a `port`",
+        );
         return;
     };
     if outside {
@@ -188,9 +204,15 @@ fn server(
     let owner = format!("application {name}");
     if let Some(other) = taken.insert((text.to_owned(), port), owner.clone()) {
         let (message, hint) = if other == owner {
-            (format!("port {port} of {} serves twice for {}", quoted(text), quoted(name)), "let groups differ in nodes or in `port`")
+            (
+                format!("port {port} of {} serves twice for {}", quoted(text), quoted(name)),
+                "let groups differ in nodes or in `port`",
+            )
         } else {
-            (format!("port {port} of {} is taken by {}", quoted(text), quoted(&other)), "let the application listen on another `port`")
+            (
+                format!("port {port} of {} is taken by {}", quoted(text), quoted(&other)),
+                "let the application listen on another `port`",
+            )
         };
         found.value(at, message, hint);
     }
@@ -219,7 +241,8 @@ fn processes(
             let owner = format!("a process of {name}");
             if let Some(other) = taken.insert((node.clone(), *port), owner) {
                 let index = index.to_string();
-                let at: Vec<&str> = path(name, group, "processes").into_iter().chain([index.as_str()]).collect();
+                let at: Vec<&str> =
+                    path(name, group, "processes").into_iter().chain([index.as_str()]).collect();
                 let message = format!("port {port} of {} is taken by {}", quoted(node), quoted(&other));
                 found.value(&at, message, "let the process listen on another port");
             }
@@ -231,7 +254,11 @@ fn files(name: &str, application: &Application, found: &mut Findings<'_>) {
     let Some(files) = &application.certificate else { return };
     for (field, path) in [("chain", &files.chain), ("key", &files.key)] {
         if path.is_empty() || !is_one_line(path) {
-            found.value(&["applications", name, "certificate", field], format!("`{field}` is not a path"), "name a file");
+            found.value(
+                &["applications", name, "certificate", field],
+                format!("`{field}` is not a path"),
+                "name a file",
+            );
         }
     }
 }

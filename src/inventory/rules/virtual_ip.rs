@@ -1,13 +1,9 @@
 //! Virtual addresses: whose they are not, and who moves them.
 
-use std::net::IpAddr;
-
 use super::Findings;
 use super::nodes::is_unreachable;
 use crate::inventory::model::Inventory;
 use crate::inventory::placement::nodes_of;
-use crate::inventory::places::Places;
-use crate::inventory::problem::Problem;
 use crate::inventory::wording::quoted;
 
 const FREE: &str = "choose a free address of the network that the HAProxy nodes share";
@@ -63,20 +59,4 @@ pub fn check(inventory: &Inventory, found: &mut Findings<'_>) {
             "let HAProxy run on two nodes or more, or leave out `virtual_ip`",
         );
     }
-}
-
-/// Problems of virtual addresses that only the nodes could tell of: the address, what is wrong, what to do.
-pub fn misplaced(
-    inventory: &Inventory,
-    places: &Places,
-    misfits: Vec<(IpAddr, String, &'static str)>,
-) -> Vec<Problem> {
-    let mut found = Findings { places, problems: Vec::new() };
-    let known = inventory.virtual_ip.as_ref().map(|ip| ip.addresses()).unwrap_or_default();
-    for (address, message, hint) in misfits {
-        let field = known.iter().find(|(_, known)| *known == address).and_then(|(field, _)| *field);
-        let path: Vec<&str> = ["virtual_ip"].into_iter().chain(field).collect();
-        found.value(&path, message, hint);
-    }
-    found.problems
 }
