@@ -23,6 +23,7 @@ need shellcheck shellcheck
 need ssh openssh-client
 need sysctl procps
 need systemd-nspawn systemd-container
+need wrk wrk
 need curl curl
 [ -e /usr/include/errno.h ] || missing="$missing libc6-dev"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"

@@ -76,21 +76,35 @@ pub fn psql(cluster: &mut Cluster) -> Result<String> {
     Ok("verify-full works on every app node; plaintext and a wrong password do not".into())
 }
 
-/// From a client's address only PgBouncer answers; from an administrator's also SSH and HAProxy's statistics.
+/// From a client's address PgBouncer answers and the ways to databases of HAProxy; from an administrator's also SSH and
+/// HAProxy's statistics.
 pub fn exposure(cluster: &mut Cluster) -> Result<String> {
+    let tried = only(cluster, &[5000, 5001, 5002])?;
+    Ok(format!(
+        "{tried} ports tried by a client: 6432 of the app nodes and 5000 to 5002 of the managers answer"
+    ))
+}
+
+/// Tries every listening port as a client: 6432 of the app nodes and `managers` of the managers may answer, also at the
+/// virtual address. How many were tried.
+pub fn only(cluster: &Cluster, managers: &[u16]) -> Result<usize> {
     let mut listening: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    let mut expected: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for node in cluster.names() {
         let ports = cluster.on(node, "ss -Htln | awk '{print $4}' | sed 's/.*://' | sort -un")?;
         let mut ports: BTreeSet<u16> = ports.lines().filter_map(|port| port.parse().ok()).collect();
-        ports.extend([22, 5432, 6432, 8008]);
+        ports.extend([22, 80, 443, 5432, 6432, 8008]);
         listening.insert(cluster.address(node), ports);
     }
-    let poolers: BTreeSet<String> =
-        cluster.of_kind("app").into_iter().map(|node| cluster.address(node)).collect();
-    let expected: BTreeMap<String, BTreeSet<u16>> =
-        poolers.into_iter().map(|address| (address, BTreeSet::from([6432]))).collect();
+    for node in cluster.of_kind("app") {
+        expected.insert(cluster.address(node), BTreeSet::from([6432]));
+    }
+    let proxies = cluster.of_kind("manager").into_iter().map(|node| cluster.address(node));
+    for address in proxies.chain(cluster.virtual_ip()) {
+        listening.entry(address.clone()).or_default().extend([22, 80, 443, 2379, 5000, 5001, 5002, 7000]);
+        expected.insert(address, managers.iter().copied().collect());
+    }
     let open = Outsider::new(cluster, CLIENT)?.open(&listening)?;
     ensure!(open == expected, "a client reaches {open:?} instead of {expected:?}");
-    let tried: usize = listening.values().map(BTreeSet::len).sum();
-    Ok(format!("{tried} ports tried by a client: 6432 of the app nodes answers, nothing else"))
+    Ok(listening.values().map(BTreeSet::len).sum())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, certs, clients, failures, figures, guards, passwords, unnoticed};
+use crate::{Run, applications, certs, clients, failures, figures, guards, passwords, unnoticed, virtual_ip};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -38,6 +38,14 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),
     ("lowered", lowered),
+    ("virtual-ip-refused", virtual_ip::refused),
+    ("virtual-ip-held-twice", virtual_ip::held_twice),
+    ("applications", applications::deployed),
+    ("applications-requests", applications::requests),
+    ("applications-switched", applications::switched),
+    ("applications-drained", applications::drained),
+    ("virtual-ip-moved", virtual_ip::moved),
+    ("applications-gone", applications::gone),
 ];
 
 pub fn lab() -> Cluster {

@@ -13,6 +13,7 @@
     reason = "it is a program of its own, and this is its report"
 )]
 
+mod applications;
 mod certs;
 mod clients;
 mod cluster;
@@ -26,6 +27,7 @@ mod held;
 mod outsider;
 mod passwords;
 mod unnoticed;
+mod virtual_ip;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -121,11 +123,14 @@ fn main() -> ExitCode {
 
 /// The suite's own programs, with the Debian packages that have them; those of the lab are checked by `lab up`.
 fn require() -> Result<()> {
-    const NEEDED: [(&str, &str); 4] = [
+    const NEEDED: [(&str, &str); 7] = [
         ("psql", "postgresql-client"),
         ("ip", "iproute2"),
         ("ssh", "openssh-client"),
         ("systemd-nspawn", "systemd-container"),
+        ("curl", "curl"),
+        ("openssl", "openssl"),
+        ("wrk", "wrk"),
     ];
     let user = Command::new("id").arg("-u").output()?;
     if user.stdout != b"0\n" {
