@@ -51,10 +51,8 @@ applications_apply() {
 applications_tell() {
     while read -r applications_word applications_name applications_group _; do
         [ "$applications_word" = live ] || continue
-        case $applications_before in
-            *"$applications_name "*) applications_verb=set ;;
-            *) applications_verb=add ;;
-        esac
+        applications_verb=add
+        if printf '%s\n' "$applications_before" | grep -q "^$applications_name "; then applications_verb='set'; fi
         applications_told "$(haproxy_ask \
             "$applications_verb map $APPLICATIONS_DIR/live.map $applications_name $applications_group")"
         if ! applications_map | grep -qxF "$applications_name $applications_group"; then

@@ -1,9 +1,10 @@
 //! Live state: what a daemon owns and keeps, reconciled through the daemon's own interface and never by its files.
 //!
-//! etcd's membership, Patroni's dynamic configuration and pending restarts, and the roles and databases of
-//! PostgreSQL; HAProxy's servers, the holder of a virtual address and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
-//! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
-//! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
+//! etcd's membership, Patroni's dynamic configuration and pending restarts, the roles and databases of PostgreSQL, and
+//! which group of an application is live; HAProxy's servers, the holder of a virtual address and PgBouncer's pools are
+//! only looked at, but PgBouncer is told when its connections have to move. Each has its probe, which runs with the node's
+//! own resources in the same round trip, and a comparison that looks at all nodes at once, because what one daemon says
+//! concerns them all. Pure.
 
 mod applications;
 mod authorities;
