@@ -50,9 +50,9 @@ async fn choose(
     if live::is_chosen(&project.source, observed, &choice) {
         let words = "that is so already";
         if global.json {
-            ui::json(&json!({ "changed": 0, "says": words }))
+            ui::json(&json!({ "changed": 0, "says": words }));
         } else {
-            ui::data(&format!("{words}\n"))
+            ui::data(&format!("{words}\n"));
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -288,8 +288,8 @@ applications:
                 interfaces: Vec::new(),
             };
             let choices = Choices::parse(state);
-            let map: String =
-                choices.live.iter().map(|(name, (_, group))| format!("{name} {group}\n")).collect();
+            let lines = choices.live.iter().map(|(name, (_, group))| format!("{name} {group}"));
+            let map = lines.collect::<Vec<_>>().join("\n");
             let mut fields = Fields::new();
             if !state.is_empty() {
                 fields.insert("state".into(), STANDARD.encode(choices.text()));

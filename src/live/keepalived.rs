@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::{Observed, fields};
 use crate::cluster::NodeName;
+use crate::inventory::model::VirtualIp;
 use crate::render::{Source, device, virtual_ips};
 use crate::resource::{Call, Id};
 use crate::verify::{Outcome, Verdict};
@@ -52,7 +53,7 @@ pub fn held_once(source: &Source, observed: &Observed) -> Vec<Verdict> {
 
 /// What the inventory says that does not fit the nodes: the path of the value, what is wrong, and what to do.
 pub fn misfits(source: &Source, observed: &Observed) -> Vec<(Vec<String>, String, String)> {
-    let wanted = source.cluster.inventory.virtual_ip.as_ref().map(|ip| ip.addresses()).unwrap_or_default();
+    let wanted = source.cluster.inventory.virtual_ip.as_ref().map(VirtualIp::addresses).unwrap_or_default();
     let path = |address: IpAddr| -> Vec<String> {
         let field = wanted.iter().find(|(_, known)| *known == address).and_then(|(field, _)| *field);
         ["virtual_ip"].into_iter().chain(field).map(str::to_owned).collect()

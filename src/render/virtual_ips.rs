@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Facts;
 use crate::cluster::{Cluster, Node, NodeName, bracketed};
+use crate::inventory::model::VirtualIp;
 
 /// The interface that is named where a node cannot be asked.
 const ASSUMED_INTERFACE: &str = "eth0";
@@ -35,7 +36,7 @@ pub struct VirtualAddress {
 
 /// The addresses of a cluster; in the order of the inventory's fields.
 pub fn addresses(cluster: &Cluster) -> Vec<IpAddr> {
-    let all = cluster.inventory.virtual_ip.iter().flat_map(|ip| ip.addresses());
+    let all = cluster.inventory.virtual_ip.iter().flat_map(VirtualIp::addresses);
     all.map(|(_, address)| address).collect()
 }
 

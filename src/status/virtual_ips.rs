@@ -28,7 +28,7 @@ pub fn read(view: &View<'_>, notes: &mut Notes) -> Vec<VirtualIpStatus> {
         let journal = view.remedies.journal(holders.first().unwrap_or(first), "keepalived");
         match holders.as_slice() {
             [] if deployed => {
-                notes.critical(None, format!("nobody holds the virtual address {address}"), journal)
+                notes.critical(None, format!("nobody holds the virtual address {address}"), journal);
             }
             [] | [_] => {}
             several => {
