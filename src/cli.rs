@@ -53,6 +53,8 @@ pub enum Command {
     Status(Target),
     /// Show every certificate as it is served and as it is stored; renew them; take a new authority.
     Certs(Certs),
+    /// Show the applications; choose the live group of one, or drain a server of it.
+    App(App),
     /// Write every file that the nodes would get into a folder; needs no network.
     Render(Render),
     /// Look at the secrets of a cluster, change them, and see who can open the store.
@@ -230,6 +232,55 @@ pub struct RotateCa {
 fn days(text: &str) -> Result<i64, String> {
     let number = text.strip_suffix('d').unwrap_or(text);
     number.parse().map_err(|_| "a number of days, as 30 or 30d".into())
+}
+
+/// Arguments of `app`: the list, or something to do with one of them.
+#[derive(Debug, Args)]
+pub struct App {
+    #[command(flatten)]
+    pub target: Target,
+    /// The application.
+    pub name: Option<String>,
+    #[command(subcommand)]
+    pub action: Option<AppAction>,
+}
+
+/// What to do with an application. HAProxy is told while it runs: no request is lost.
+#[derive(Debug, Subcommand)]
+pub enum AppAction {
+    /// Lead every new request to this group.
+    Live {
+        /// The group.
+        group: String,
+        /// Do not ask before changing anything.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Lead no new clients to a node; those that a cookie holds to it stay.
+    Drain {
+        /// The node, or the address as in the inventory.
+        node: String,
+        /// Do not ask before changing anything.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Lead clients to a drained node again.
+    Ready {
+        /// The node, or the address as in the inventory.
+        node: String,
+        /// Do not ask before changing anything.
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+impl AppAction {
+    /// Whether nobody is to be asked.
+    pub fn yes(&self) -> bool {
+        match self {
+            Self::Live { yes, .. } | Self::Drain { yes, .. } | Self::Ready { yes, .. } => *yes,
+        }
+    }
 }
 
 /// Arguments of `render`.

@@ -81,9 +81,9 @@ pub async fn observe_phase(source: &Source, hosts: &Hosts, phase: &str) -> Resul
     answers(hosts, |node| questions(source, node, Some(phase))).await
 }
 
-/// Asks for nothing but each node's facts.
-pub async fn observe_facts(hosts: &Hosts) -> Result<Answers, RenderError> {
-    answers(hosts, |_| Ok(Vec::new())).await
+/// Asks each node for its facts, and `asked`.
+pub async fn observe_only(hosts: &Hosts, asked: &[(Id, Call)]) -> Result<Answers, RenderError> {
+    answers(hosts, |_| Ok(asked.to_vec())).await
 }
 
 /// The same, with more questions in the same execution.
@@ -238,6 +238,12 @@ fn sections(stdout: &str, calls: &[(Id, Call)]) -> BTreeMap<Id, Fields> {
     all
 }
 
+/// `eth0,10.0.0.11/24`; names of virtual interfaces may be followed by that of their peer.
+fn interface(text: &str) -> Option<(String, ipnet::IpNet)> {
+    let (name, network) = text.split_once(',')?;
+    Some((name.split('@').next().unwrap_or_default().to_owned(), network.parse().ok()?))
+}
+
 fn facts(node: &str, stdout: &str) -> Result<Facts, ObserveError> {
     let lines = stdout.lines().take_while(|line| !line.starts_with('#'));
     let said: BTreeMap<&str, &str> = lines.filter_map(|line| line.split_once('=')).collect();
@@ -256,5 +262,6 @@ fn facts(node: &str, stdout: &str) -> Result<Facts, ObserveError> {
         cores: get("cores").parse().unwrap_or(1),
         clock: get("clock").parse().unwrap_or_default(),
         hostname: get("hostname").to_owned(),
+        interfaces: get("addresses").split_whitespace().filter_map(interface).collect(),
     })
 }

@@ -13,5 +13,6 @@ observe_facts() {
     printf 'cores=%s\n' "$(nproc)"
     printf 'clock=%s\n' "$(date +%s)"
     printf 'hostname=%s\n' "$(uname -n)"
+    printf 'addresses=%s\n' "$(ip -o address show scope global 2>/dev/null | awk '{ printf "%s,%s ", $2, $4 }')"
 }
 

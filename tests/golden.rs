@@ -23,7 +23,10 @@ fn shipped() -> Inventory {
 }
 
 fn rendered(inventory: Inventory, debian: u8, node: &str) -> BTreeMap<String, String> {
-    let library = Library::built_in().unwrap();
+    rendered_by(Library::built_in().unwrap(), inventory, debian, node)
+}
+
+fn rendered_by(library: Library, inventory: Inventory, debian: u8, node: &str) -> BTreeMap<String, String> {
     let cluster = Cluster::new(inventory, &library);
     let secrets = secret_names(&cluster, &library)
         .into_iter()
@@ -31,7 +34,8 @@ fn rendered(inventory: Inventory, debian: u8, node: &str) -> BTreeMap<String, St
         .collect();
     let source =
         Source::new(cluster, library, secrets, Trust::settled("(the cluster's authority)\n", "0")).unwrap();
-    let facts = Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: node.into() };
+    let facts =
+        Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: node.into(), interfaces: Vec::new() };
     let all = resources(&source, &NodeName::from(node), Some(&facts)).unwrap();
     let files = all.values().flatten().filter_map(|resource| resource.content());
     files.map(|(path, content)| (path.trim_start_matches('/').replace('/', "_"), content)).collect()
@@ -60,6 +64,36 @@ fn a_node_of_each_kind_gets_what_it_got_before() {
         for (name, content) in &files {
             let golden = std::fs::read_to_string(folder.join(name)).unwrap();
             assert_eq!(*content, golden, "{} differs; UPDATE=1 accepts it", folder.join(name).display());
+        }
+    }
+}
+
+/// What the edge adds: virtual addresses and applications.
+#[test]
+fn the_edge_is_what_it_was_before() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let update = std::env::var_os("UPDATE").is_some();
+    let folder = root.join("tests/golden/edge");
+    let cases: [(&str, &str, &[&str]); 2] = [
+        (
+            "examples/blue-green.yaml",
+            "m1",
+            &["etc_haproxy_haproxy.cfg", "etc_keepalived_keepalived.conf", "etc_deploy_firewall"],
+        ),
+        ("examples/own-role/cluster.yaml", "a1", &["etc_nginx_nginx.conf", "etc_deploy_firewall"]),
+    ];
+    for (inventory, node, wanted) in cases {
+        let loaded = deploy::inventory::load(&root.join(inventory)).unwrap();
+        let library = Library::with_folder(&loaded.dir).unwrap();
+        let files = rendered_by(library, loaded.inventory, 13, node);
+        for name in wanted {
+            let path = folder.join(node).join(name);
+            if update {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, &files[*name]).unwrap();
+            }
+            let golden = std::fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(files[*name], golden, "{} differs; UPDATE=1 accepts it", path.display());
         }
     }
 }

@@ -47,7 +47,14 @@ fn a_plan_for_200_bare_nodes_takes_less_than_100_mib() {
         .map(|name| (name, Secret::new("x".repeat(36))))
         .collect();
     let source = Source::new(cluster, library, secrets, Trust::settled("authority", "0")).unwrap();
-    let facts = Facts { debian: 13, ram_mib: 65536, cores: 16, clock: 0, hostname: "x".into() };
+    let facts = Facts {
+        debian: 13,
+        ram_mib: 65536,
+        cores: 16,
+        clock: 0,
+        hostname: "x".into(),
+        interfaces: Vec::new(),
+    };
     let observed: Observed = source
         .cluster
         .nodes

@@ -23,6 +23,7 @@ need shellcheck shellcheck
 need ssh openssh-client
 need sysctl procps
 need systemd-nspawn systemd-container
+need wrk wrk
 need curl curl
 /usr/bin/python3 -c 'import redis.sentinel' 2>/dev/null || missing="$missing python3-redis"
 [ -e /usr/include/errno.h ] || missing="$missing libc6-dev"

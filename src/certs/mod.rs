@@ -13,8 +13,11 @@ use crate::resource::{Call, Context, Fields, Id, sha256};
 use crate::role::Manifest;
 use crate::secrets::CaMaterial;
 
+mod own;
 #[cfg(test)]
 mod tests;
+
+pub use own::WINDOW_DAYS as OWN_WINDOW_DAYS;
 
 /// The shell functions that look at ports.
 pub const SHELL: &str = include_str!("served.sh");
@@ -60,6 +63,9 @@ pub struct Entry {
     pub state: State,
     /// Why, where something is.
     pub problem: Option<String>,
+    /// The user's own file that it comes from; `deploy` cannot renew such a one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<String>,
 }
 
 /// One authority.
@@ -145,6 +151,7 @@ impl Report {
                         expires: None,
                         state: State::Unknown,
                         problem: Some("the node does not answer".into()),
+                        own: None,
                     };
                     if let Some(seen) = seen {
                         entry.look(seen, flaws.get(&certificate.path), within, now);
@@ -153,6 +160,7 @@ impl Report {
                 }
             }
         }
+        certificates.extend(own::entries(source, observed, within, now));
         // What is issued later than this ends before its time.
         let window =
             i64::from(source.cluster.inventory.trust.certificate_days / 3).max(within.unwrap_or_default());

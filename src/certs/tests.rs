@@ -23,7 +23,14 @@ impl Fixture {
         let authority = Authority::create("test", NOW, 10, &mut rand::rng()).unwrap();
         let trust = Trust::settled(authority.certificate_pem(), "0");
         let source = fixture::source(fixture::THREE, trust);
-        let facts = Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "n1".into() };
+        let facts = Facts {
+            debian: 13,
+            ram_mib: 4096,
+            cores: 2,
+            clock: 0,
+            hostname: "n1".into(),
+            interfaces: Vec::new(),
+        };
         let mut it = Self { source, authority, seen: Observation { facts, fields: BTreeMap::new() } };
         let leaf = Self::issue(&it.authority);
         it.stores(&leaf);

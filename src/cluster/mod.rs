@@ -7,10 +7,10 @@ pub use name::NodeName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::inventory::{Inventory, REDIS, redis_port, wanted};
 use crate::inventory::model::Kind;
-use crate::role::Library;
-use crate::role::Manifest;
+use crate::inventory::placement::{process_nodes, virtual_ip_nodes};
+use crate::inventory::{Inventory, REDIS, redis_port, wanted};
+use crate::role::{Library, Manifest, PlacedBy};
 
 /// A cluster: every node with its roles.
 #[derive(Debug, Clone)]
@@ -56,10 +56,15 @@ impl Cluster {
             .collect();
         for manifest in library.roles.values() {
             let on = inventory.roles.get(&manifest.role).and_then(|settings| settings.on.as_ref());
+            let placed_by = manifest.placed_by.map(|what| match what {
+                PlacedBy::VirtualIp => virtual_ip_nodes(&inventory),
+                PlacedBy::Processes => process_nodes(&inventory),
+            });
             for (name, node) in &mut nodes {
-                let placed = match on {
-                    Some(on) => on.iter().any(|wanted| wanted == name.as_str()),
-                    None => by_kind(manifest, &node.kinds),
+                let placed = match (&placed_by, on) {
+                    (Some(nodes), _) => nodes.contains(&name.as_str()),
+                    (None, Some(on)) => on.iter().any(|wanted| wanted == name.as_str()),
+                    (None, None) => by_kind(manifest, &node.kinds),
                 };
                 if placed && wanted(&inventory, &manifest.role) {
                     node.roles.insert(manifest.role.clone());
@@ -73,9 +78,8 @@ impl Cluster {
     /// Redis has here.
     #[must_use]
     pub fn fit(&self, mut library: Library) -> Library {
-        let runs = |with: &Option<String>| {
-            with.as_deref().is_none_or(|role| self.with_role(role).next().is_some())
-        };
+        let runs =
+            |with: &Option<String>| with.as_deref().is_none_or(|role| self.with_role(role).next().is_some());
         for manifest in library.roles.values_mut() {
             manifest.packages.retain(|package| runs(&package.with));
             manifest.ports.retain(|port| runs(&port.with));

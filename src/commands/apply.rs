@@ -218,8 +218,8 @@ async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result<Don
         return Err(explain(stopped));
     }
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
-    let ports = left_out.is_empty();
-    let verdicts = super::verify::these(&project.source, &project.hosts(), &checks, ports).await;
+    let everything = left_out.is_empty();
+    let verdicts = super::verify::these(&project.source, &project.hosts(), &checks, everything).await?;
     let done = Done { run, changes, verdicts };
     end_journal(project, &done.run, done.exit()).await;
     Ok(done)

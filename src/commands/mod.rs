@@ -1,5 +1,6 @@
 //! One file for each verb; it wires the stages together and holds no logic of its own.
 
+mod app;
 mod apply;
 mod certs;
 mod check;
@@ -47,6 +48,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(target) => verify::run(&global, &target).await,
         Command::Status(target) => status::run(&global, &target).await,
         Command::Certs(command) => certs::run(&global, &command).await,
+        Command::App(args) => app::run(&global, &args).await,
         Command::Render(args) => render::run(&global, &args),
         Command::Redis(command) => redis::run(&global, &command).await,
         Command::Secrets(command) => secrets::run(&global, command).await,

@@ -96,6 +96,7 @@ pub async fn observed(project: &mut Project, more: &[(Id, Call)]) -> Result<(Pla
 
 /// The plan for what was observed, with the texts that its diffs compare.
 pub async fn from(project: &Project, observed: &Observed) -> Result<Plan> {
+    project.fits(observed)?;
     let mut plan =
         plan::build(&project.source, observed, time::OffsetDateTime::now_utc()).map_err(explain)?;
     observe::fetch_old(&mut plan, &project.hosts()).await?;

@@ -8,11 +8,11 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Global;
 use crate::cluster::{Cluster, NodeName};
-use crate::inventory::{self, Problems};
+use crate::inventory::{self, Inventory, Places, Problem, Problems};
 use crate::live::Observed;
-use crate::live::{secret_names, secret_uses};
+use crate::live::{self, secret_names, secret_uses};
 use crate::observe::{self, Hosts, Unanswered};
-use crate::pki::{Authority, Trust};
+use crate::pki::{Authority, OwnCertificate, Trust, Unfit};
 use crate::plan::{Inputs, Made};
 use crate::render::Source;
 use crate::resource::{Call, Id};
@@ -37,9 +37,27 @@ pub struct Project {
     /// What the nodes said when they were last observed.
     pub observed: Observed,
     /// Text of the inventory.
-    pub text: String,
+    pub text: Text,
     /// What was not in the store, and was made for this run.
     pub made: Made,
+}
+
+/// The text of an inventory, for problems that show only when the nodes are asked.
+pub struct Text {
+    name: String,
+    /// As it was read.
+    pub source: String,
+    places: Places,
+}
+
+impl Text {
+    /// An error that shows every problem in its place, if there is one.
+    fn refuse(&self, problems: Vec<Problem>) -> Result<()> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Problems::new(&self.name, &self.source, problems).into())
+    }
 }
 
 /// The inventory and its roles, without secrets.
@@ -50,8 +68,10 @@ pub struct Files {
     pub library: Library,
     /// The folder of the inventory.
     pub dir: PathBuf,
+    /// Certificates of the user's own, by application.
+    pub own_certificates: BTreeMap<String, OwnCertificate>,
     /// Text of the inventory.
-    pub text: String,
+    pub text: Text,
 }
 
 /// Reads the inventory and its roles.
@@ -62,11 +82,52 @@ pub fn files(path: &Path) -> Result<Files> {
     let library = cluster.fit(library);
     let names = secret_names(&cluster, &library);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let problems = inventory::check_secrets(&cluster.inventory, &places, &names);
-    if !problems.is_empty() {
-        return Err(Problems::new(&file.to_string_lossy(), &source, problems).into());
+    let mut problems = inventory::check_secrets(&cluster.inventory, &places, &names);
+    let (own_certificates, unfit) = own_certificates(&cluster.inventory, &dir);
+    problems.extend(inventory::placed(&places, unfit));
+    let text = Text { name: file.to_string_lossy().into_owned(), source, places };
+    text.refuse(problems)?;
+    Ok(Files { cluster, library, dir, own_certificates, text })
+}
+
+/// A path in the inventory, what is wrong with its value, and what to do.
+type Unfitting = (Vec<String>, String, String);
+
+/// The certificates that applications bring, and what is wrong with them.
+fn own_certificates(inventory: &Inventory, dir: &Path) -> (BTreeMap<String, OwnCertificate>, Vec<Unfitting>) {
+    let (mut all, mut unfit) = (BTreeMap::new(), Vec::new());
+    for (name, application) in &inventory.applications {
+        let Some(files) = &application.certificate else { continue };
+        let mut refuse = |field: &str, message: String, hint: &str| {
+            let path = ["applications", name, "certificate", field].map(str::to_owned).to_vec();
+            unfit.push((path, message, hint.to_owned()));
+        };
+        let mut read = |field: &str, path: &str| match std::fs::read_to_string(dir.join(path)) {
+            Ok(text) => Some(text.trim_end().to_owned() + "\n"),
+            Err(error) => {
+                refuse(
+                    field,
+                    format!("cannot read {}: {error}", dir.join(path).display()),
+                    "name a file, relative to the inventory",
+                );
+                None
+            }
+        };
+        let (chain, key) = (read("chain", &files.chain), read("key", &files.key));
+        let (Some(chain), Some(key)) = (chain, key) else { continue };
+        let own = OwnCertificate { path: files.chain.clone(), chain, key: Secret::new(key) };
+        if let Err(why) = own.check(&application.hosts) {
+            let (field, hint) = match why {
+                Unfit::Chain(_) => ("chain", "give a file of PEM certificates, that of the host first"),
+                Unfit::Names { .. } => ("chain", "have it made for every host name, or change `hosts`"),
+                Unfit::Key => ("key", "give a PEM file of a key without a passphrase"),
+                Unfit::Mismatch(_) => ("key", "give the key that the certificate was made with"),
+            };
+            refuse(field, format!("{}: {why}", if field == "key" { &files.key } else { &files.chain }), hint);
+        }
+        all.insert(name.clone(), own);
     }
-    Ok(Files { cluster, library, dir, text: source })
+    (all, unfit)
 }
 
 impl Files {
@@ -185,7 +246,7 @@ impl Project {
         let (mut store, _) = open_store(global, &files)?;
         change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
-        let Files { cluster, library, dir, text } = files;
+        let Files { cluster, library, dir, own_certificates, text } = files;
         let mut made = Made::default();
         let mut rng = rand::rng();
         if store.ca().is_none() {
@@ -214,7 +275,9 @@ impl Project {
         });
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
-        let source = Arc::new(Source::new(cluster, library, secrets, trust)?);
+        let mut source = Source::new(cluster, library, secrets, trust)?;
+        source.own_certificates = own_certificates;
+        let source = Arc::new(source);
         Ok(Self { source, store, fleet, observed: Observed::new(), text, made })
     }
 
@@ -224,6 +287,11 @@ impl Project {
         let value = self.store.secret(name).cloned().unwrap_or_else(|| Secret::new(""));
         self.source_mut()?.set_secret(name, value)?;
         Ok(())
+    }
+
+    /// What the inventory says that does not fit the nodes, with its place.
+    pub fn fits(&self, observed: &Observed) -> Result<()> {
+        self.text.refuse(inventory::placed(&self.text.places, live::misfits(&self.source, observed)))
     }
 
     /// Writes the store, if anything was generated.
@@ -249,7 +317,7 @@ impl Project {
 
     /// What is wanted, as digests.
     pub fn inputs(&self) -> Inputs {
-        Inputs::of(&self.source, &self.text)
+        Inputs::of(&self.source, &self.text.source)
     }
 
     /// What all nodes say; an error that names every node that says nothing.

@@ -11,7 +11,7 @@ use super::Global;
 use super::project::Files;
 use crate::cli;
 use crate::live::secret_names;
-use crate::pki::Trust;
+use crate::pki::{OwnCertificate, Trust};
 use crate::render::{Facts, Source, resources};
 use crate::secrets::Secret;
 use crate::ui;
@@ -21,14 +21,18 @@ const ASSUMED_RAM_MIB: u64 = 8192;
 const ASSUMED_CORES: u32 = 4;
 
 pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
-    let Files { cluster, library, .. } = super::project::files(&args.target.inventory)?;
+    let Files { cluster, library, own_certificates, .. } = super::project::files(&args.target.inventory)?;
     // The real values belong to the nodes; what is written here names them instead.
     let secrets: BTreeMap<String, Secret> = secret_names(&cluster, &library)
         .into_iter()
         .map(|name| (name.clone(), Secret::new(format!("(secret {name})"))))
         .collect();
     let trust = Trust::settled("(the certificate of the cluster's authority)\n", "");
-    let source = Source::new(cluster, library, secrets, trust)?;
+    let mut source = Source::new(cluster, library, secrets, trust)?;
+    source.own_certificates = own_certificates
+        .into_iter()
+        .map(|(name, own)| (name, OwnCertificate { key: Secret::new("(its key)\n"), ..own }))
+        .collect();
     let mut written = Vec::new();
     for node in source.cluster.nodes.keys() {
         let facts = Facts {
@@ -37,6 +41,7 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
             cores: ASSUMED_CORES,
             clock: 0,
             hostname: node.to_string(),
+            interfaces: Vec::new(),
         };
         for resource in resources(&source, node, Some(&facts))?.into_values().flatten() {
             let Some((path, content)) = resource.content() else { continue };

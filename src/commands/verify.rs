@@ -1,7 +1,10 @@
 //! `deploy verify`: every check of the cluster, now.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use console::style;
@@ -10,6 +13,7 @@ use serde_json::json;
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
+use crate::cluster::NodeName;
 use crate::exit::Exit;
 use crate::observe::{self, Hosts};
 use crate::plan::CheckRun;
@@ -31,9 +35,9 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
 
 /// Runs every check on every node that answers; one that does not is a failed check of its own.
 async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
-    let answers = observe::observe_facts(hosts).await?;
+    let answers = observe::observe_only(hosts, &[]).await?;
     let checks = plan::checks(source, &live::facts(&answers.observed))?;
-    let mut verdicts = these(source, hosts, &checks, true).await;
+    let mut verdicts = these(source, hosts, &checks, true).await?;
     verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {
         name: "node/reachable".into(),
         title: "the node answers".into(),
@@ -44,15 +48,47 @@ async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     Ok(verdicts)
 }
 
-/// Runs `checks`, and tries the ports from here where that is wanted too.
-pub async fn these(source: &Source, hosts: &Hosts, checks: &[CheckRun], ports: bool) -> Vec<Verdict> {
-    if !ports || !source.cluster.inventory.firewall.enabled {
-        return verify::run(hosts, checks).await;
+/// How long a virtual address may take to find its holder.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(15);
+
+/// Whether each virtual address has one holder, which only all its nodes together can tell.
+async fn held_once(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
+    let of_role: BTreeSet<&NodeName> = source.cluster.with_role("keepalived").map(|(node, _)| node).collect();
+    let own: Hosts = hosts
+        .iter()
+        .filter(|(node, _)| of_role.contains(node))
+        .map(|(k, v)| (k.clone(), Arc::clone(v)))
+        .collect();
+    let asked = [live::holder_probe(source)];
+    let end = Instant::now() + ADDRESSES_WITHIN;
+    loop {
+        let answers = observe::observe_only(&own, &asked).await?;
+        let verdicts = live::held_once(source, &answers.observed);
+        if Instant::now() >= end || verdicts.iter().all(|verdict| verdict.outcome != Outcome::Fail) {
+            return Ok(verdicts);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Runs `checks`; where `everything` is wanted, it also tries the ports from here and looks for the virtual addresses.
+pub async fn these(
+    source: &Source,
+    hosts: &Hosts,
+    checks: &[CheckRun],
+    everything: bool,
+) -> Result<Vec<Verdict>> {
+    if !everything {
+        return Ok(verify::run(hosts, checks).await);
     }
     let exposure = verify::exposure(&source.cluster, &source.library);
-    let (mut verdicts, exposed) = tokio::join!(verify::run(hosts, checks), exposure);
-    verdicts.extend(exposed);
-    verdicts
+    let (mut verdicts, exposed, holders) =
+        tokio::join!(verify::run(hosts, checks), exposure, held_once(source, hosts));
+    if source.cluster.inventory.firewall.enabled {
+        verdicts.extend(exposed);
+    }
+    verdicts.extend(holders?);
+    Ok(verdicts)
 }
 
 /// The verdicts as text: those that failed, all of them when asked, and how many of each.

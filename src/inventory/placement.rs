@@ -1,6 +1,8 @@
 //! Which node runs which role: by its kinds, unless `roles.<role>.on` says otherwise.
 
-use super::model::{Inventory, Kind};
+use std::collections::BTreeSet;
+
+use super::model::{Application, Inventory, Kind};
 
 /// The port that HAProxy leads to the primary of Redis.
 pub const REDIS: u16 = 6379;
@@ -20,8 +22,11 @@ fn kinds(role: &str) -> Option<&'static [Kind]> {
 
 /// The names of the nodes that run a role, in order. Nodes that `on` names but the inventory lacks are left out.
 pub fn nodes_of<'a>(inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
-    if !wanted(inventory, role) {
-        return Vec::new();
+    match role {
+        "keepalived" => return virtual_ip_nodes(inventory),
+        "nginx" => return process_nodes(inventory),
+        _ if !wanted(inventory, role) => return Vec::new(),
+        _ => {}
     }
     let placed = inventory.roles.get(role).and_then(|settings| settings.on.as_ref());
     let nodes = inventory.nodes.iter();
@@ -50,4 +55,17 @@ pub fn redis_port(inventory: &Inventory) -> u16 {
     let proxies = nodes_of(inventory, "haproxy");
     let beside = nodes_of(inventory, "redis").iter().any(|node| proxies.contains(node));
     inventory.redis.port.unwrap_or(if beside { REDIS_BESIDE_HAPROXY } else { REDIS })
+}
+
+/// The nodes that a virtual address moves between.
+pub fn virtual_ip_nodes(inventory: &Inventory) -> Vec<&str> {
+    if inventory.virtual_ip.is_some() { nodes_of(inventory, "haproxy") } else { Vec::new() }
+}
+
+/// The nodes on which an nginx stands in front of processes of an application.
+pub fn process_nodes(inventory: &Inventory) -> Vec<&str> {
+    let groups = inventory.applications.values().flat_map(Application::servers);
+    let served: BTreeSet<&String> =
+        groups.filter(|group| !group.processes.is_empty()).flat_map(|group| group.nodes).collect();
+    inventory.nodes.keys().filter(|name| served.contains(name)).map(String::as_str).collect()
 }

@@ -2,6 +2,7 @@
 //! gathered before any is reported.
 
 mod access;
+mod applications;
 mod databases;
 mod names;
 mod nodes;
@@ -11,6 +12,7 @@ mod redis;
 mod secrets;
 mod sizes;
 mod timing;
+mod virtual_ip;
 
 pub use parameters::check_release;
 pub use secrets::check_secrets;
@@ -26,12 +28,24 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     nodes::check(inventory, &mut found);
     placement::check(inventory, roles, &mut found);
     redis::check(inventory, &mut found);
+    virtual_ip::check(inventory, &mut found);
+    applications::check(inventory, roles, &mut found);
     timing::check(inventory, &mut found);
     access::check(inventory, &mut found);
     databases::check(inventory, &mut found);
     parameters::check(inventory, &mut found);
     secrets::check(inventory, &mut found);
     sizes::check(inventory, &mut found);
+    found.problems
+}
+
+/// Problems that show outside of the inventory's text: the path of the value, what is wrong, what to do.
+pub fn placed(places: &Places, found_elsewhere: Vec<(Vec<String>, String, String)>) -> Vec<Problem> {
+    let mut found = Findings { places, problems: Vec::new() };
+    for (path, message, hint) in found_elsewhere {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        found.value(&path, message, hint);
+    }
     found.problems
 }
 

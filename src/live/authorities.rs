@@ -136,7 +136,14 @@ mod tests {
             }
             let leaf = BTreeMap::from([("certificate".to_owned(), STANDARD.encode(pem))]);
             fields.insert(Id::new("certificate", "/etc/x"), leaf);
-            let facts = Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into() };
+            let facts = Facts {
+                debian: 13,
+                ram_mib: 4096,
+                cores: 2,
+                clock: 0,
+                hostname: "x".into(),
+                interfaces: Vec::new(),
+            };
             observed.insert(name, Observation { facts, fields });
         }
         let reached = reached(&source, &observed, old_pem, new_pem);

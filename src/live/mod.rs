@@ -1,17 +1,20 @@
 //! Live state: what a daemon owns and keeps, reconciled through the daemon's own interface and never by its files.
 //!
-//! etcd's membership, Patroni's dynamic configuration and pending restarts, and the roles and databases of
-//! PostgreSQL, the directives and users of Redis, and what its Sentinels watch; HAProxy's servers and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
-//! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
-//! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
+//! etcd's membership, Patroni's dynamic configuration and pending restarts, the roles and databases of PostgreSQL, the
+//! directives and users of Redis and what its Sentinels watch, and which group of an application is live; HAProxy's
+//! servers, the holder of a virtual address and PgBouncer's pools are only looked at, but PgBouncer is told when its
+//! connections have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a
+//! comparison that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
 mod adoption;
+mod applications;
 mod authorities;
 mod dynamic;
 mod etcd;
 #[cfg(test)]
 pub mod fixture;
 mod haproxy;
+mod keepalived;
 mod members;
 mod objects;
 mod pgbouncer;
@@ -23,16 +26,21 @@ mod table;
 mod tests;
 
 pub use adoption::{authority_probes, remembered, strangers};
+pub use applications::{
+    Choices, choices, has_group, is_choice, is_chosen, resting_groups, servers as application_servers,
+    without_server,
+};
 pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
+pub use keepalived::{held_once, holder_probe, holders, misfits};
 pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
 pub use objects::{login_roles, password_of};
 pub use pgbouncer::{ClientPool, Console, console};
 pub use redis::{
-    HandOver, Instance as RedisInstance, SENTINEL_PORT, Watch as SentinelWatch, hand_over as redis_hand_over, instance as redis_instance, named as redis_named,
-    node_at as redis_node_at,
-    primary as redis_primary, watch as sentinel_watch,
+    HandOver, Instance as RedisInstance, SENTINEL_PORT, Watch as SentinelWatch, hand_over as redis_hand_over,
+    instance as redis_instance, named as redis_named, node_at as redis_node_at, primary as redis_primary,
+    watch as sentinel_watch,
 };
 pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses};
 
@@ -64,6 +72,8 @@ pub const SHELL: &str = concat!(
     include_str!("objects.sh"),
     include_str!("owned.sh"),
     include_str!("haproxy.sh"),
+    include_str!("applications.sh"),
+    include_str!("keepalived.sh"),
     include_str!("pgbouncer.sh"),
     include_str!("redis/redis.sh"),
 );
@@ -93,6 +103,12 @@ pub fn probes(source: &Source, node: &NodeName, phase: Option<&str>) -> Vec<(Id,
     }
     if runs("haproxy") && within(&[]) {
         probes.push((haproxy::id(), haproxy::probe()));
+    }
+    if runs("haproxy") && within(&["haproxy"]) && !source.cluster.inventory.applications.is_empty() {
+        probes.push((applications::id(), applications::probe()));
+    }
+    if runs("keepalived") && within(&[]) {
+        probes.push(holder_probe(source));
     }
     if runs("pgbouncer") && within(&["databases", "haproxy"]) {
         probes.push((pgbouncer::id(), pgbouncer::probe()));
@@ -124,6 +140,7 @@ pub fn changes(
             all.extend(restarts);
             Ok((all, notes))
         }
+        "haproxy" => Ok((applications::changes(source, observed), Vec::new())),
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
         "pgbouncer" => Ok((objects::lookup_change(source, observed).into_iter().collect(), Vec::new())),
         "redis" => Ok((redis::changes(source, observed)?, Vec::new())),

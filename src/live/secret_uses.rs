@@ -77,9 +77,10 @@ fn add(uses: &mut BTreeMap<String, SecretUse>, name: String, place: String, form
     found.form = found.form.max(form);
 }
 
-/// The literal names in `secret('…')` of a template.
+/// The literal names in `secret('…')` and `secret_start('…')` of a template.
 fn asked_for(template: &str) -> impl Iterator<Item = String> + '_ {
-    template.split("secret(").skip(1).filter_map(|rest| {
+    let calls = ["secret(", "secret_start("].into_iter().flat_map(|call| template.split(call).skip(1));
+    calls.filter_map(|rest| {
         let quote = rest.chars().next().filter(|c| ['\'', '"'].contains(c))?;
         rest[1..].split_once(quote).map(|(name, _)| name.to_owned())
     })

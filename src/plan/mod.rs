@@ -94,9 +94,14 @@ impl Plan {
 
     /// Leaves only what was changed on the nodes. To be shown, not to be carried out.
     pub fn keep_drift(&mut self) {
+        self.keep(|_, change| change.drift.is_some());
+    }
+
+    /// Leaves only changes that are `meant`.
+    pub fn keep(&mut self, meant: impl Fn(&NodeName, &Change) -> bool) {
         for phase in &mut self.phases {
             phase.partial = true;
-            phase.retain(|_, change| change.drift.is_some());
+            phase.retain(&meant);
         }
         self.phases.retain(|phase| !phase.waves.is_empty());
     }

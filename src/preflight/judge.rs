@@ -2,7 +2,7 @@
 
 use super::question::{Answer, manifests, ways};
 use crate::cluster::NodeName;
-use crate::live::{self, Observation};
+use crate::live::{self, Observation, Observed};
 use crate::render::{Facts, Source};
 use crate::verify::{Outcome, Verdict};
 
@@ -17,7 +17,7 @@ const DISK_KIB: u64 = 5 * 1024 * 1024;
 pub type Found = (Outcome, String);
 
 /// The checks of a machine by name, each with what holds when it passes, in the order in which they are shown.
-pub const CHECKS: [(&str, &str); 14] = [
+pub const CHECKS: [(&str, &str); 15] = [
     ("identity", "the secret store opens"),
     ("reachable", "the node answers over SSH"),
     ("root", "commands run as root"),
@@ -31,6 +31,7 @@ pub const CHECKS: [(&str, &str); 14] = [
     ("data", "no data is in the way that this cluster did not make"),
     ("packages", "apt knows every package that it needs"),
     ("upgrades", "no upgrade restarts its services unasked"),
+    ("virtual-ip", "the virtual address is free, or this cluster's"),
     ("network", "every other node that it must reach is in reach"),
 ];
 
@@ -54,6 +55,15 @@ fn fail(why: String) -> Found {
 
 fn warn(why: String) -> Found {
     (Outcome::Warn, why)
+}
+
+/// The verdict on the virtual addresses, from what all nodes said; none where there are none.
+pub fn virtual_ip(source: &Source, observed: &Observed) -> Option<Verdict> {
+    let (node, _) = source.cluster.with_role("keepalived").next()?;
+    let misfits = live::misfits(source, observed).into_iter();
+    let words: Vec<String> = misfits.map(|(_, what, hint)| format!("{what}; {hint}")).collect();
+    let found = if words.is_empty() { pass() } else { fail(words.join("\n")) };
+    Some(verdict("virtual-ip", node, found))
 }
 
 /// The verdicts of a node that answered both questions.

@@ -81,6 +81,7 @@ pub async fn of(source: &Source, hosts: &Hosts, answers: &Answers) -> Vec<Verdic
     for (node, error) in &answers.failures {
         verdicts.extend(failed(node, error));
     }
+    verdicts.extend(judge::virtual_ip(source, &answers.observed));
     let rank = |verdict: &Verdict| CHECKS.iter().position(|(name, _)| *name == verdict.name);
     verdicts.sort_by_cached_key(|verdict| (rank(verdict), verdict.node.clone()));
     verdicts

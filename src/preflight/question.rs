@@ -31,11 +31,8 @@ pub fn ways(source: &Source, from: &NodeName) -> Vec<Way> {
         let declared =
             edges(&source.cluster, &source.library, name).into_iter().filter(|edge| edge.role != "ssh");
         let open = |edge: &Edge| edge.from.iter().any(|network| network.contains(&here.address));
-        all.extend(declared.filter(open).map(|edge| Way {
-            to: name.clone(),
-            address: node.address,
-            port: edge.port,
-            what: edge.name,
+        all.extend(declared.filter(open).filter_map(|edge| {
+            Some(Way { to: name.clone(), address: node.address, port: edge.port()?, what: edge.name })
         }));
     }
     all

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Source;
+use super::applications::applications;
+use super::virtual_ips::{interface, virtual_addresses};
 use crate::cluster::{Cluster, Node, NodeName, bracketed};
 use crate::inventory::redis_port;
 use crate::role::Manifest;
@@ -21,6 +23,8 @@ pub struct Facts {
     pub clock: i64,
     /// What it calls itself.
     pub hostname: String,
+    /// Its interfaces, each with an address and the network of that.
+    pub interfaces: Vec<(String, ipnet::IpNet)>,
 }
 
 impl Facts {
@@ -104,6 +108,10 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
             "debian": facts.debian, "ram_mib": facts.ram_mib, "cores": facts.cores,
         }),
     );
+    let virtual_ips = virtual_addresses(cluster, name, node, facts);
+    context["node"]["interface"] = json!(interface(facts, node));
+    context.insert("virtual_ips".into(), json!(virtual_ips));
+    context.insert("applications".into(), json!(applications(cluster)));
     let everyone = cluster.nodes.iter().map(|(name, node)| peer(name, node));
     context.insert("nodes".into(), everyone.collect());
     let roles: Map<String, Value> = source

@@ -79,8 +79,19 @@ impl Templates {
             let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
             values.get(&name).map(|secret| secret.expose().to_owned()).ok_or_else(unknown)
         });
+        let values = secrets.clone();
+        environment.add_function("secret_start", move |name: String| {
+            let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
+            values.get(&name).map(|secret| start(secret).to_owned()).ok_or_else(unknown)
+        });
         Ok(Self(environment))
     }
+}
+
+/// What is written of a secret where there is room for eight characters only.
+fn start(secret: &Secret) -> &str {
+    let text = secret.expose();
+    text.char_indices().nth(8).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Renders templates for one node.
@@ -101,12 +112,13 @@ impl<'a> Renderer<'a> {
         let render = || self.source.templates.0.get_template(template)?.render(self.context_of(manifest));
         let content = render().map_err(|error| self.error(template, &error))?;
         let mut masked = content.clone();
+        let starts = self.source.library.templates.get(template).map_or("", String::as_str);
         for (name, secret) in &self.source.secrets {
             // Its hash tells as little as a fingerprint only where nobody chose it.
-            for text in [secret.expose().to_owned(), sha256(secret.expose().as_bytes())] {
-                if masked.contains(&text) {
-                    masked = masked.replace(&text, &format!("‹{name} {}›", secret.fingerprint()));
-                }
+            let hash = sha256(secret.expose().as_bytes());
+            let start = starts.contains(&format!("secret_start('{name}')")).then(|| start(secret));
+            for shown in [Some(secret.expose()), Some(hash.as_str()), start].into_iter().flatten() {
+                masked = masked.replace(shown, &format!("‹{name} {}›", secret.fingerprint()));
             }
         }
         Ok((content, masked))

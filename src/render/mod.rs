@@ -4,24 +4,30 @@
 //! paths and names only), with facts the resources with their contents. So what is asked and what is wanted cannot
 //! disagree, and a node is observed in one round trip.
 
+mod applications;
 mod context;
 mod engine;
 mod graph;
 mod rules;
+mod virtual_ips;
 
+pub use applications::{
+    AppPool, AppServer, Application, Choice, Chosen, applications, backend, certificate_path,
+};
 pub use context::{
     CHECK_DATABASE, CHECK_ROLE, Facts, PG_HBA, Pool, data_directories, data_directory, pg_hba, pools,
 };
 use engine::Templates;
 pub use engine::{RenderError, Renderer};
 pub use graph::Graph;
-pub use rules::{Edge, edges};
+pub use rules::{Edge, Through, edges};
+pub use virtual_ips::{addresses as virtual_ips, device};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{Cluster, Node, NodeName};
 use crate::inventory::model::Scalar;
-use crate::pki::{self, LeafRequest, San, Trust};
+use crate::pki::{self, LeafRequest, OwnCertificate, San, Trust};
 use crate::resource::{
     Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, SYSCTL_FILE, Sysctl, Unit,
 };
@@ -40,6 +46,10 @@ pub struct Source {
     pub trust: Trust,
     /// Certificates that are made anew though nothing is wrong with them.
     pub renewal: Option<Renewal>,
+    /// What somebody chooses for an application now.
+    pub choice: Option<Choice>,
+    /// Certificates of the users' own, by application.
+    pub own_certificates: BTreeMap<String, OwnCertificate>,
     templates: Templates,
 }
 
@@ -51,9 +61,18 @@ impl Source {
         secrets: BTreeMap<String, Secret>,
         trust: Trust,
     ) -> Result<Self, RenderError> {
-        let library = cluster.fit(library);
+        let library = cluster.fit(library).wanted_by(&cluster.inventory);
         let templates = Templates::new(&library, &secrets)?;
-        Ok(Self { cluster, library, secrets, trust, renewal: None, templates })
+        Ok(Self {
+            cluster,
+            library,
+            secrets,
+            trust,
+            renewal: None,
+            choice: None,
+            own_certificates: BTreeMap::new(),
+            templates,
+        })
     }
 
     /// Gives a secret another value, for the templates too.
@@ -166,11 +185,18 @@ impl Builder<'_> {
         for file in manifest.files.iter().filter(in_phase) {
             all.push(Box::new(self.file(manifest, file)?));
         }
+        let mut more = Vec::new();
+        if manifest.role == "haproxy" {
+            for (name, own) in &self.source.own_certificates {
+                more.push(certificate_path(name));
+                all.push(Box::new(own_certificate(name, own)));
+            }
+        }
         // Two certificates in one folder share their authority file.
         let mut seen = BTreeSet::new();
         all.retain(|resource| seen.insert(resource.id()));
         for unit in &manifest.units {
-            all.push(Box::new(unit_of(manifest, unit)));
+            all.push(Box::new(unit_of(manifest, unit, &more)));
         }
         Ok(all)
     }
@@ -300,8 +326,23 @@ pub fn authority_path(certificate: &str) -> String {
     certificate.rsplit_once('/').map_or_else(|| "ca.crt".into(), |(folder, _)| format!("{folder}/ca.crt"))
 }
 
-/// A unit with the files that it takes by restart and by reload.
-fn unit_of(manifest: &Manifest, unit: &crate::role::Unit) -> Unit {
+/// A certificate of the user's own, with its key, where HAProxy reads it.
+fn own_certificate(application: &str, own: &OwnCertificate) -> File {
+    let fingerprint = own.key.fingerprint();
+    File {
+        path: certificate_path(application),
+        owner: "root:root".into(),
+        mode: "0600".into(),
+        content: own.content(),
+        masked: format!("{}‹the key of {application} {fingerprint}›\n", own.chain),
+        validate: None,
+        live: Live::AtOnce,
+        seed: false,
+    }
+}
+
+/// A unit with the files that it takes by restart and by reload; `more` of the latter.
+fn unit_of(manifest: &Manifest, unit: &crate::role::Unit, more: &[String]) -> Unit {
     let first = manifest.units.first().map(|unit| unit.name.as_str());
     let reads = |named: &Option<String>| named.as_deref().or(first) == Some(unit.name.as_str());
     let mut files: BTreeMap<&str, Takes> = BTreeMap::new();
@@ -323,13 +364,14 @@ fn unit_of(manifest: &Manifest, unit: &crate::role::Unit) -> Unit {
         }
     }
     let with = |wanted: Takes| {
-        files.iter().filter(|(_, takes)| **takes == wanted).map(|(path, _)| (*path).to_owned()).collect()
+        let paths = files.iter().filter(|(_, takes)| **takes == wanted);
+        paths.map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>()
     };
     Unit {
         name: unit.name.clone(),
         no_block: unit.no_block,
         stays: unit.running,
         restart_on: with(Takes::Restart),
-        reload_on: with(Takes::Reload),
+        reload_on: with(Takes::Reload).into_iter().chain(more.iter().cloned()).collect(),
     }
 }

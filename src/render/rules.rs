@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::applications;
 use crate::cluster::{Cluster, NodeName};
-use crate::role::Library;
+use crate::role::{Library, Peer};
 
 /// One declared way into a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,34 +17,76 @@ pub struct Edge {
     pub role: String,
     /// What the port is for.
     pub name: String,
-    /// The port, TCP.
-    pub port: u16,
+    /// What comes in by it.
+    pub through: Through,
     /// Networks and addresses that may reach it.
     pub from: BTreeSet<IpNet>,
+}
+
+/// What comes in by an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Through {
+    /// TCP on this port.
+    Tcp(u16),
+    /// A protocol of this number.
+    Protocol(u8),
+}
+
+impl Edge {
+    /// The port, where it is one.
+    pub fn port(&self) -> Option<u16> {
+        match self.through {
+            Through::Tcp(port) => Some(port),
+            Through::Protocol(_) => None,
+        }
+    }
 }
 
 /// Everything that may reach `name`, from the manifests of its roles; SSH first.
 pub fn edges(cluster: &Cluster, library: &Library, name: &NodeName) -> Vec<Edge> {
     let Some(node) = cluster.nodes.get(name) else { return Vec::new() };
-    let access = &cluster.inventory.access;
-    let admin: BTreeSet<IpNet> = access.admin.iter().map(|network| network.0).collect();
-    let ssh =
-        Edge { role: "ssh".into(), name: "ssh".into(), port: node.port.unwrap_or(22), from: admin.clone() };
+    let ssh = Edge {
+        role: "ssh".into(),
+        name: "ssh".into(),
+        through: Through::Tcp(node.port.unwrap_or(22)),
+        from: networks(cluster, &["admin".to_owned()]),
+    };
     let mut edges = vec![ssh];
     for manifest in library.roles.values().filter(|manifest| node.roles.contains(&manifest.role)) {
-        for port in &manifest.ports {
-            let mut from = BTreeSet::new();
-            for peer in &port.from {
-                match peer.as_str() {
-                    "admin" => from.extend(&admin),
-                    "clients" => from.extend(access.clients.iter().map(|network| network.0)),
-                    role => from.extend(cluster.with_role(role).map(|(_, node)| IpNet::from(node.address))),
-                }
-            }
-            edges.push(Edge { role: manifest.role.clone(), name: port.name.clone(), port: port.port, from });
+        let ports = manifest.ports.iter().map(|port| (&port.name, Through::Tcp(port.port), &port.from));
+        let protocols = manifest
+            .protocols
+            .iter()
+            .map(|protocol| (&protocol.name, Through::Protocol(protocol.number), &protocol.from));
+        edges.extend(ports.chain(protocols).map(|(name, through, from)| Edge {
+            role: manifest.role.clone(),
+            name: name.clone(),
+            through,
+            from: networks(cluster, from),
+        }));
+    }
+    let own = applications(cluster).into_iter().flat_map(|application| application.listening(name));
+    edges.extend(own.map(|(name, port)| Edge {
+        role: "application".into(),
+        name,
+        through: Through::Tcp(port),
+        from: networks(cluster, &["haproxy".to_owned()]),
+    }));
+    edges
+}
+
+/// The networks behind the words of `from`.
+fn networks(cluster: &Cluster, from: &[Peer]) -> BTreeSet<IpNet> {
+    let access = &cluster.inventory.access;
+    let mut all = BTreeSet::new();
+    for peer in from {
+        match peer.as_str() {
+            "admin" => all.extend(access.admin.iter().map(|network| network.0)),
+            "clients" => all.extend(access.clients.iter().map(|network| network.0)),
+            role => all.extend(cluster.with_role(role).map(|(_, node)| IpNet::from(node.address))),
         }
     }
-    edges
+    all
 }
 
 /// The rules of a node for IPv4 and IPv6, for `iptables-restore --noflush`: only our own chains are rewritten.
@@ -69,10 +112,14 @@ fn family(edges: &[Edge], v4: bool) -> String {
     for edge in edges {
         for network in edge.from.iter().filter(|network| matches!(network.addr(), IpAddr::V4(_)) == v4) {
             let source = if network.prefix_len() == 0 { String::new() } else { format!("-s {network} ") };
-            let (role, name, port) = (&edge.role, &edge.name, edge.port);
+            let (role, name) = (&edge.role, &edge.name);
+            let what = match edge.through {
+                Through::Tcp(port) => format!("-p tcp -m tcp --dport {port}"),
+                Through::Protocol(number) => format!("-p {number}"),
+            };
             let _ = writeln!(
                 text,
-                "-A DEPLOY-INPUT {source}-p tcp -m tcp --dport {port} -m comment --comment \"{role} {name}\" -j ACCEPT"
+                "-A DEPLOY-INPUT {source}{what} -m comment --comment \"{role} {name}\" -j ACCEPT"
             );
         }
     }

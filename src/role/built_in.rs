@@ -30,6 +30,7 @@ fn environment(library: &Library) -> Environment<'static> {
     });
     environment.add_filter("sha256", |text: String| crate::resource::sha256(text.as_bytes()));
     environment.add_function("secret", |name: String| format!("secret-of-{}", name.replace('/', "-")));
+    environment.add_function("secret_start", |_: String| "eight-of".to_owned());
     for (name, text) in &library.templates {
         environment.add_template_owned(name.clone(), text.clone()).unwrap();
     }
@@ -52,7 +53,18 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
             })
         })
         .collect();
-    let names = ["base", "firewall", "etcd", "patroni", "haproxy", "pgbouncer", "redis", "sentinel"];
+    let names = [
+        "base",
+        "firewall",
+        "etcd",
+        "patroni",
+        "haproxy",
+        "keepalived",
+        "nginx",
+        "pgbouncer",
+        "redis",
+        "sentinel",
+    ];
     let roles: BTreeMap<&str, &Vec<Json>> = names.map(|name| (name, &nodes)).into();
     let mut patroni = json!(model::Patroni::default());
     patroni["ttl"] = json!(30);
@@ -77,9 +89,26 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
     redis["port"] = json!(6380);
     redis["bytes"] = json!(536_870_912);
     redis["ask"] = json!({ "name": "n1", "url_address": "127.0.0.1" });
+    let virtual_ip = if ipv6 { "fd00::9" } else { "10.0.0.9" };
+    let virtual_ips = json!([{
+        "name": "cluster", "address": virtual_ip, "url_address": if ipv6 { "[fd00::9]" } else { virtual_ip },
+        "ipv6": ipv6, "device": "eth0", "router_id": 9, "priority": 200, "database": true, "applications": true,
+    }]);
+    let server =
+        json!({ "name": "n1", "node": "n1", "target": "10.0.0.1:8080", "port": 8080, "backup": ipv6 });
+    let pool = |group: &str| json!({ "backend": format!("app.shop.{group}"), "group": group, "servers": [server], "processes": [9001, 9002] });
+    let applications = json!([{
+        "name": "shop", "hosts": ["shop.example.org"], "pools": [pool("blue"), pool("green")], "grouped": true,
+        "health_path": "/", "health_status": 200, "sticky": ipv6, "rate_limit": ipv6.then_some(100),
+        "max_connections": ipv6.then_some(50), "certificate": ipv6.then_some("/etc/haproxy/applications/shop.pem"),
+    }]);
+    let mut own = nodes[0].clone();
+    own["interface"] = json!("eth0");
     Value::from(Serde(json!({
         "cluster": { "name": "demo" },
-        "node": nodes[0],
+        "node": own,
+        "virtual_ips": virtual_ips,
+        "applications": applications,
         "roles": roles,
         "etcd": model::Etcd::default(),
         "patroni": patroni,
@@ -121,7 +150,19 @@ fn render(debian: u8, ipv6: bool) -> BTreeMap<PathBuf, String> {
 #[test]
 fn the_roles_of_the_platform_are_there() {
     let names: Vec<String> = library().roles.into_keys().collect();
-    assert_eq!(names, ["base", "etcd", "firewall", "haproxy", "patroni", "pgbouncer", "redis", "sentinel"]);
+    let wanted = [
+        "base",
+        "etcd",
+        "firewall",
+        "haproxy",
+        "keepalived",
+        "nginx",
+        "patroni",
+        "pgbouncer",
+        "redis",
+        "sentinel",
+    ];
+    assert_eq!(names, wanted);
 }
 
 #[test]
@@ -258,7 +299,7 @@ fn the_inventory_knows_every_role_and_its_ports() {
     let library = library();
     assert!(known.names().eq(library.roles.keys().map(String::as_str)));
     for (role, manifest) in &library.roles {
-        for port in &manifest.ports {
+        for port in manifest.ports.iter().filter(|port| port.when.is_none()) {
             assert!(known.ports(role).contains(&port.port), "{role} {}", port.port);
         }
     }

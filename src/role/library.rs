@@ -5,7 +5,8 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 
-use super::Manifest;
+use super::{Manifest, When};
+use crate::inventory::Inventory;
 
 static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
@@ -84,6 +85,17 @@ impl Library {
         Ok(library)
     }
 
+    /// Without the ports and certificates that are for something that the inventory does not have.
+    #[must_use]
+    pub fn wanted_by(mut self, inventory: &Inventory) -> Self {
+        let wanted = |when: Option<When>| when.is_none_or(|when| when.holds(inventory));
+        for manifest in self.roles.values_mut() {
+            manifest.ports.retain(|port| wanted(port.when));
+            manifest.certificates.retain(|certificate| wanted(certificate.when));
+        }
+        self
+    }
+
     fn sort_in(&mut self, manifests: &mut BTreeMap<String, String>, path: &str, text: &str) {
         match path.strip_suffix(".yaml") {
             Some(role) if !role.contains('/') => manifests.insert(role.to_owned(), text.to_owned()),
@@ -118,7 +130,8 @@ impl Library {
                     return Err(missing(format!("roles/{}", check.script)));
                 }
             }
-            for peer in manifest.ports.iter().flat_map(|port| &port.from) {
+            let spoken = manifest.protocols.iter().flat_map(|protocol| &protocol.from);
+            for peer in manifest.ports.iter().flat_map(|port| &port.from).chain(spoken) {
                 if !["admin", "clients"].contains(&peer.as_str()) && !self.roles.contains_key(peer) {
                     return Err(missing(format!("the role {peer} in `from`")));
                 }

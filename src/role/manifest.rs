@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::inventory::model::Kind;
+use crate::inventory::model::{Inventory, Kind};
 use crate::pki::Usage;
 
 /// One role.
@@ -21,6 +21,9 @@ pub struct Manifest {
     /// The kinds of node that run it by default; `all` is every node.
     #[serde(default)]
     pub kinds: Vec<KindOrAll>,
+    /// What in the inventory places it, instead of kinds.
+    #[serde(default)]
+    pub placed_by: Option<PlacedBy>,
     /// The phase of the run that it belongs to.
     pub phase: String,
     /// Debian packages, all installed in the first phase.
@@ -41,6 +44,9 @@ pub struct Manifest {
     /// Ports that the role listens on, and who may reach them.
     #[serde(default)]
     pub ports: Vec<Port>,
+    /// Protocols beside TCP that it speaks, and with whom.
+    #[serde(default)]
+    pub protocols: Vec<Protocol>,
     /// How many nodes may be restarted at a time.
     #[serde(default)]
     pub rolling: Rolling,
@@ -68,6 +74,36 @@ pub enum KindOrAll {
 pub enum All {
     /// Every node.
     All,
+}
+
+/// What in the inventory places a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlacedBy {
+    /// `virtual_ip`: the nodes of `haproxy`.
+    VirtualIp,
+    /// The `processes` of applications: the nodes on which they run.
+    Processes,
+}
+
+/// A part of the inventory that something is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// `applications`.
+    Applications,
+    /// `virtual_ip`, for databases.
+    DatabaseIp,
+}
+
+impl When {
+    /// Whether the inventory has it.
+    pub fn holds(self, inventory: &Inventory) -> bool {
+        match self {
+            Self::Applications => !inventory.applications.is_empty(),
+            Self::DatabaseIp => inventory.virtual_ip.as_ref().is_some_and(|ip| ip.database().is_some()),
+        }
+    }
 }
 
 /// A Debian package; on one release only where `debian` says so.
@@ -215,6 +251,9 @@ pub struct Certificate {
     /// The ports on which it is served; each has a check that makes a handshake there.
     #[serde(default)]
     pub served: Vec<Served>,
+    /// It is there only with this part of the inventory.
+    #[serde(default)]
+    pub when: Option<When>,
 }
 
 /// A port that shows a certificate to whoever connects.
@@ -255,6 +294,21 @@ pub struct Port {
     /// Only in clusters that run this role as well.
     #[serde(default)]
     pub with: Option<String>,
+    /// It is there only with this part of the inventory.
+    #[serde(default)]
+    pub when: Option<When>,
+}
+
+/// A protocol of IP with a number of its own, and who may speak it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protocol {
+    /// What it is for.
+    pub name: String,
+    /// Number, as IANA assigns it.
+    pub number: u8,
+    /// Roles, or `admin` or `clients`.
+    pub from: Vec<Peer>,
 }
 
 /// Who may reach a port: the name of a role, `admin` or `clients`.

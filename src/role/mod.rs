@@ -11,6 +11,6 @@ mod manifest;
 
 pub use library::{Library, RoleError};
 pub use manifest::{
-    Certificate, Check, CheckOn, Directory, File, KindOrAll, Layout, Manifest, Package, Peer, Port, Rolling,
-    Stage, Takes, Unit,
+    Certificate, Check, CheckOn, Directory, File, KindOrAll, Layout, Manifest, Package, Peer, PlacedBy, Port,
+    Protocol, Rolling, Stage, Takes, Unit, When,
 };

@@ -33,6 +33,12 @@ pub fn read(
     notes: &mut Notes,
 ) -> Result<Vec<CertificateStatus>, RenderError> {
     let mut all = Vec::new();
+    for (application, own) in &view.source.own_certificates {
+        if let Some(words) = own.due(now, crate::certs::OWN_WINDOW_DAYS) {
+            let what = format!("the certificate of {application}, {}, {words}", own.path);
+            notes.warning(None, what, view.remedies.apply());
+        }
+    }
     for (node, seen) in &view.answers.observed {
         let certificates = seen.fields.iter().filter(|(id, _)| id.kind == "certificate");
         let parsed: Vec<(&str, Certificate)> = certificates

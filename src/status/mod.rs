@@ -1,6 +1,7 @@
 //! The cluster at a glance, from what its nodes said: members, roles, lag, etcd, backends, pools, certificates, and what
 //! needs attention with the command for it. Pure; [`crate::ui::status`] draws it, `--json` prints it as it is.
 
+mod applications;
 mod attention;
 mod certificates;
 mod etcd;
@@ -8,10 +9,12 @@ mod nodes;
 mod postgresql;
 mod redis;
 mod traffic;
+mod virtual_ips;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use applications::{AppServerStatus, ApplicationStatus, GroupStatus};
 pub use attention::{Attention, Remedies, Severity};
 pub use certificates::CertificateStatus;
 pub use etcd::{EtcdMemberStatus, EtcdStatus};
@@ -19,6 +22,7 @@ pub use nodes::NodeStatus;
 pub use postgresql::{LockGuard, PostgresqlMember, PostgresqlStatus};
 pub use redis::{RedisMember, RedisStatus, SentinelStatus};
 pub use traffic::{Backend, HaproxyStatus, PgbouncerStatus};
+pub use virtual_ips::VirtualIpStatus;
 
 use serde::Serialize;
 
@@ -51,6 +55,8 @@ pub struct Status {
     pub postgresql: Option<PostgresqlStatus>,
     /// The members of etcd; none where no node has the role.
     pub etcd: Option<EtcdStatus>,
+    /// The addresses that move between the HAProxy nodes.
+    pub virtual_ips: Vec<VirtualIpStatus>,
     /// HAProxy on each node that has it.
     pub haproxy: Vec<HaproxyStatus>,
     /// PgBouncer on each node that has it.
@@ -77,6 +83,7 @@ impl Status {
         let postgresql = postgresql::read(&view, &mut found);
         let etcd = etcd::read(&view, &mut found);
         let leader = postgresql.as_ref().and_then(|postgresql| postgresql.leader.as_ref());
+        let virtual_ips = virtual_ips::read(&view, &mut found);
         let haproxy = traffic::haproxy(&view, leader, &mut found);
         let pgbouncer = traffic::pgbouncer(&view, &mut found);
         let redis = redis::read(&view, &mut found);
@@ -100,6 +107,7 @@ impl Status {
             nodes,
             postgresql,
             etcd,
+            virtual_ips,
             haproxy,
             pgbouncer,
             redis,

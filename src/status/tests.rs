@@ -36,7 +36,8 @@ pub fn source() -> Source {
 
 /// A node that answers, with nothing on it.
 pub fn bare(debian: u8) -> Observation {
-    let facts = Facts { debian, ram_mib: 2000, cores: 2, clock: 0, hostname: "x".into() };
+    let facts =
+        Facts { debian, ram_mib: 2000, cores: 2, clock: 0, hostname: "x".into(), interfaces: Vec::new() };
     Observation { facts, fields: BTreeMap::new() }
 }
 

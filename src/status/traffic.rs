@@ -62,6 +62,7 @@ pub struct PgbouncerStatus {
 
 pub fn haproxy(view: &View<'_>, leader: Option<&NodeName>, notes: &mut Notes) -> Vec<HaproxyStatus> {
     let mut all = Vec::new();
+    let resting = live::resting_groups(view.source, &view.answers.observed);
     for (node, _) in view.source.cluster.with_role("haproxy") {
         let servers = live::proxy_servers(&view.answers.observed, node);
         let running = view.running(node, "haproxy");
@@ -74,8 +75,9 @@ pub fn haproxy(view: &View<'_>, leader: Option<&NodeName>, notes: &mut Notes) ->
             );
         }
         let backends = backends(view, servers.unwrap_or_default());
-        // Without a leader nothing behind it can be up, and that is told of already.
-        for backend in backends.iter().filter(|_| leader.is_some()) {
+        // Without a leader nothing behind it can be up, and that is told of already; a group that is not live may be down.
+        let told = |backend: &&Backend| leader.is_some() && !resting.contains(&backend.name);
+        for backend in backends.iter().filter(told) {
             let up: Vec<&str> = backend.up().map(|server| server.name.as_str()).collect();
             let fault = match (backend.name == LEADER, up.as_slice()) {
                 (true, [one]) if leader.is_some_and(|leader| leader.as_str() != *one) => {
@@ -91,7 +93,9 @@ pub fn haproxy(view: &View<'_>, leader: Option<&NodeName>, notes: &mut Notes) ->
                 _ if backend.name == REDIS_PROXY => None,
                 // A leader alone has no replicas to be led to.
                 (leads, [])
-                    if leads || backend.servers.iter().filter(|server| !server.backup).count() > 1 =>
+                    if leads
+                        || backend.port == Some(443)
+                        || backend.servers.iter().filter(|server| !server.backup).count() > 1 =>
                 {
                     Some(format!("its HAProxy has no server for {}", backend.name))
                 }
@@ -121,6 +125,7 @@ fn backends(view: &View<'_>, servers: Vec<ProxyServer>) -> Vec<Backend> {
             "replicas" => Some(5001),
             "members" => Some(5002),
             REDIS_PROXY => Some(REDIS),
+            name if name.starts_with("app.") => Some(443),
             _ => None,
         };
         all.push(Backend { name: server.proxy.clone(), port, servers: vec![server] });

@@ -39,6 +39,10 @@ pub fn certs(report: &Report, inventory: &str) -> String {
 /// The command that mends a certificate.
 fn remedy(entry: &Entry, inventory: &str) -> Option<String> {
     let (node, service) = (&entry.node, &entry.service);
+    let ending = entry.days_left.is_some_and(|left| left <= crate::certs::OWN_WINDOW_DAYS);
+    if let Some(path) = entry.own.as_ref().filter(|_| ending && entry.state != State::Ok) {
+        return Some(format!("put a new certificate into {path}, then: deploy apply {inventory}"));
+    }
     match entry.state {
         State::Ok | State::Unknown => None,
         State::Due => Some(format!("deploy certs renew {inventory} --on {node} --service {service} --force")),

@@ -1,5 +1,6 @@
 //! The only door to the terminal. Standard output is data, standard error is talk.
 
+mod applications;
 mod certs;
 mod checks;
 mod history;
@@ -11,6 +12,7 @@ mod secrets;
 mod status;
 mod table;
 
+pub use applications::applications;
 pub use certs::certs;
 pub use checks::checks;
 pub use history::runs;

@@ -8,7 +8,7 @@ use super::table::{Cell, Tone, table, toned};
 use crate::live::ClientPool;
 use crate::status::{
     Backend, EtcdStatus, HaproxyStatus, Health, NodeStatus, PgbouncerStatus, PostgresqlMember,
-    PostgresqlStatus, RedisMember, RedisStatus, SentinelStatus, Severity, Status,
+    PostgresqlStatus, RedisMember, RedisStatus, SentinelStatus, Severity, Status, VirtualIpStatus,
 };
 
 /// The status as text: a table for each part, then what to do about what is wrong.
@@ -26,6 +26,9 @@ pub fn status(status: &Status) -> String {
     if let Some(found) = &status.etcd {
         let words = if found.quorum { "has its quorum" } else { "has no quorum" };
         section(&mut text, "etcd", words, &etcd(found));
+    }
+    if !status.virtual_ips.is_empty() {
+        section(&mut text, "virtual addresses", "", &virtual_ips(&status.virtual_ips));
     }
     if !status.haproxy.is_empty() {
         section(&mut text, "haproxy", "", &haproxy(&status.haproxy));
@@ -138,6 +141,15 @@ fn etcd(found: &EtcdStatus) -> String {
         })
         .collect();
     table(&["MEMBER", "ROLE", "STATE", "SIZE", "VERSION"], &rows)
+}
+
+fn virtual_ips(all: &[VirtualIpStatus]) -> String {
+    let row = |one: &VirtualIpStatus| -> Vec<Cell> {
+        let names: Vec<&str> = one.holders.iter().map(crate::cluster::NodeName::as_str).collect();
+        let held = if names.is_empty() { "nobody".into() } else { names.join(" ") };
+        vec![one.address.to_string().into(), Cell::judged(held, names.len() == 1)]
+    };
+    table(&["ADDRESS", "HELD BY"], &all.iter().map(row).collect::<Vec<_>>())
 }
 
 fn haproxy(all: &[HaproxyStatus]) -> String {

@@ -27,7 +27,7 @@ pub async fn exposure(cluster: &Cluster, library: &Library) -> Vec<Verdict> {
         let open = edges(cluster, library, name)
             .into_iter()
             .filter(|edge| edge.from.iter().any(|network| network.contains(&here)))
-            .map(|edge| edge.port)
+            .filter_map(|edge| edge.port())
             .collect::<BTreeSet<_>>();
         intended.insert(name.clone(), open);
         for port in &all {

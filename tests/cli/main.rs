@@ -68,7 +68,8 @@ fn shipped() -> Vec<PathBuf> {
     let folders = ["lab", "demo"].map(|name| root().join("inventories").join(name));
     let examples = std::fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
     let examples = examples.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    folders.into_iter().chain(examples).collect()
+    let own_role = root().join("examples/own-role");
+    folders.into_iter().chain(examples).chain([own_role]).collect()
 }
 
 /// A folder with an inventory of three machines that are everything at once, and `more` at its end.
@@ -96,6 +97,7 @@ fn help_names_every_command() {
         "apply",
         "verify",
         "status",
+        "app",
         "render",
         "history",
         "graph",

@@ -76,23 +76,42 @@ pub fn psql(cluster: &mut Cluster) -> Result<String> {
     Ok("verify-full works on every app node; plaintext and a wrong password do not".into())
 }
 
-/// From a client's address only PgBouncer, Redis and Sentinel answer; from an administrator's also SSH and HAProxy's statistics.
+/// From a client's address PgBouncer, Redis and Sentinel answer, and the ways of HAProxy to databases and to Redis; from an
+/// administrator's also SSH and HAProxy's statistics.
 pub fn exposure(cluster: &mut Cluster) -> Result<String> {
+    let tried = only(cluster, &[5000, 5001, 5002])?;
+    Ok(format!(
+        "{tried} ports tried by a client: 6432 of the app nodes and 5000 to 5002 of the managers answer"
+    ))
+}
+
+/// Tries every listening port as a client: 6432 of the app nodes and `managers` of the managers may answer, also at the
+/// virtual address. How many were tried.
+pub fn only(cluster: &Cluster, managers: &[u16]) -> Result<usize> {
     let mut listening: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+    let mut expected: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for node in cluster.names() {
         let ports = cluster.on(node, "ss -Htln | awk '{print $4}' | sed 's/.*://' | sort -un")?;
         let mut ports: BTreeSet<u16> = ports.lines().filter_map(|port| port.parse().ok()).collect();
-        ports.extend([22, 5432, 6379, 6432, 8008, 26379]);
+        ports.extend([22, 80, 443, 5432, 6379, 6432, 8008, 26379]);
         listening.insert(cluster.address(node), ports);
     }
-    let mut expected: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
-    for (kind, ports) in [("app", [6379, 6432]), ("manager", [6379, 26379])] {
-        for node in cluster.of_kind(kind) {
-            expected.entry(cluster.address(node)).or_default().extend(ports);
-        }
+    for node in cluster.of_kind("app") {
+        expected.insert(cluster.address(node), BTreeSet::from([6379, 6432]));
+    }
+    let always = [6379, 26379];
+    let open_there = || managers.iter().copied().chain(always).collect::<BTreeSet<u16>>();
+    for node in cluster.of_kind("manager") {
+        expected.insert(cluster.address(node), open_there());
+    }
+    for address in cluster.virtual_ip() {
+        expected.insert(address, open_there());
+    }
+    for address in expected.keys() {
+        let more = [22, 80, 443, 2379, 5000, 5001, 5002, 6379, 7000, 26379];
+        listening.entry(address.clone()).or_default().extend(more);
     }
     let open = Outsider::new(cluster, CLIENT)?.open(&listening)?;
     ensure!(open == expected, "a client reaches {open:?} instead of {expected:?}");
-    let tried: usize = listening.values().map(BTreeSet::len).sum();
-    Ok(format!("{tried} ports tried by a client: PgBouncer, Redis and Sentinel answer, nothing else"))
+    Ok(listening.values().map(BTreeSet::len).sum())
 }

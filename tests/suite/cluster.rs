@@ -25,6 +25,8 @@ pub struct Shape {
     pub access: String,
     /// Who logs in; made on every machine, with sudo, where it is not root.
     pub user: &'static str,
+    /// Last number of a virtual address.
+    pub virtual_ip: Option<u8>,
 }
 
 impl Shape {
@@ -131,6 +133,9 @@ impl Cluster {
             ("postgresql", format!("memory: 512MB\ncores: 2\nparameters: {{ {} }}", self.parameters)),
             ("ssh", format!("user: {}\nconfig: {}", self.shape.user, self.ssh_config.display())),
         ]);
+        if let Some(address) = self.virtual_ip() {
+            sections.insert("virtual_ip", address);
+        }
         if self.ssh_config.as_os_str().is_empty() {
             sections.remove("ssh");
         }
@@ -165,6 +170,11 @@ impl Cluster {
     pub fn address(&self, node: &str) -> String {
         let last = self.shape.nodes.iter().find(|(name, ..)| *name == node).map_or(0, |(.., last)| *last);
         format!("{}.{last}", self.shape.subnet)
+    }
+
+    /// The virtual address, where there is one.
+    pub fn virtual_ip(&self) -> Option<String> {
+        self.shape.virtual_ip.map(|last| format!("{}.{last}", self.shape.subnet))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {

@@ -33,6 +33,7 @@ pub fn lab() -> Cluster {
         ],
         access: "admin: [10.95.0.0/24]\nclients: [10.95.0.0/24]".into(),
         user: "root",
+        virtual_ip: None,
     })
 }
 

@@ -29,5 +29,6 @@ pub fn lab() -> Cluster {
         ],
         access: "admin: [10.96.0.0/24]\nclients: [10.96.0.0/24]".into(),
         user: "provisioner",
+        virtual_ip: None,
     })
 }

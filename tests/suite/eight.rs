@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
 use crate::{
-    Run, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, redis, rolled, unnoticed,
+    Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, redis,
+    rolled, unnoticed, virtual_ip,
 };
 
 pub const SCENARIOS: &[(&str, Run)] = &[
@@ -51,6 +52,14 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("lockout", guards::lockout),
     ("lowered", lowered),
     ("etcd-grown", etcd_grown),
+    ("virtual-ip-refused", virtual_ip::refused),
+    ("virtual-ip-held-twice", virtual_ip::held_twice),
+    ("applications", applications::deployed),
+    ("applications-requests", applications::requests),
+    ("applications-switched", applications::switched),
+    ("applications-drained", applications::drained),
+    ("virtual-ip-moved", virtual_ip::moved),
+    ("applications-gone", applications::gone),
 ];
 
 pub fn lab() -> Cluster {
@@ -71,6 +80,7 @@ pub fn lab() -> Cluster {
         // Clients are everywhere, and one machine administers.
         access: "admin: [10.94.0.1]\nclients: [10.94.0.0/24]".into(),
         user: "root",
+        virtual_ip: Some(100),
     })
 }
 

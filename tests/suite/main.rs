@@ -13,6 +13,7 @@
     reason = "it is a program of its own, and this is its report"
 )]
 
+mod applications;
 mod break_glass;
 mod certs;
 mod clients;
@@ -31,6 +32,7 @@ mod redis;
 mod redis_writer;
 mod rolled;
 mod unnoticed;
+mod virtual_ip;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -126,12 +128,15 @@ fn main() -> ExitCode {
 
 /// The suite's own programs, with the Debian packages that have them; those of the lab are checked by `lab up`.
 fn require() -> Result<()> {
-    const NEEDED: [(&str, &str); 5] = [
+    const NEEDED: [(&str, &str); 8] = [
         ("psql", "postgresql-client"),
         ("ip", "iproute2"),
         ("/usr/bin/python3", "python3"),
         ("ssh", "openssh-client"),
         ("systemd-nspawn", "systemd-container"),
+        ("curl", "curl"),
+        ("openssl", "openssl"),
+        ("wrk", "wrk"),
     ];
     let user = Command::new("id").arg("-u").output()?;
     if user.stdout != b"0\n" {

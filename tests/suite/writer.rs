@@ -70,6 +70,13 @@ impl Access {
         Ok(Self { config, tls: tls(&cluster.authority()?)? })
     }
 
+    /// By HAProxy itself at an address.
+    pub fn through(cluster: &Cluster, address: &str) -> Result<Self> {
+        let mut access = Self::new(cluster, &[])?;
+        access.config.host(address).port(5000);
+        Ok(access)
+    }
+
     /// The same with the authorities that a file holds now.
     pub fn trusting(&self, authority: &Path) -> Result<Self> {
         Ok(Self { config: self.config.clone(), tls: tls(authority)? })
@@ -101,7 +108,11 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
 impl Writer {
     /// Makes the table where there is none, begins to write, and returns once a second of writing has gone well.
     pub fn start(cluster: &Cluster) -> Result<Self> {
-        let access = Access::new(cluster, &cluster.of_kind("app"))?;
+        Self::start_by(Access::new(cluster, &cluster.of_kind("app"))?)
+    }
+
+    /// The same by another way.
+    pub fn start_by(access: Access) -> Result<Self> {
         runtime()?.block_on(async {
             let client = access.connect().await.context("the writer cannot connect")?;
             client

@@ -3,12 +3,14 @@
 //! Doc comments here are what `deploy schema` prints and what an editor shows. Rules that span fields live in
 //! [`super::rules`]; nothing here looks at a file, a clock or a network.
 
+mod edge;
 mod high_availability;
 mod machine;
 mod postgresql;
 mod redis;
 mod traffic;
 
+pub use edge::*;
 pub use high_availability::*;
 pub use machine::*;
 pub use postgresql::*;
@@ -57,6 +59,12 @@ pub struct Inventory {
     /// Redis, and the Sentinels that watch over it.
     #[serde(default)]
     pub redis: Redis,
+    /// An address that moves between the HAProxy nodes, as `10.0.0.100`; or one for databases and one for applications.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_ip: Option<VirtualIp>,
+    /// Web applications that HAProxy leads to, by name.
+    #[serde(default)]
+    pub applications: BTreeMap<String, Application>,
     /// The packet filter of every node.
     #[serde(default)]
     pub firewall: Firewall,

@@ -23,6 +23,11 @@ pub fn is_label(name: &str) -> bool {
     inner && (1..=63).contains(&name.len()) && !name.starts_with('-') && !name.ends_with('-')
 }
 
+/// A host name (RFC 1123) in lower case, of one label or more.
+pub fn is_host_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_label) && name.parse::<std::net::IpAddr>().is_err()
+}
+
 /// An SQL name that needs no quotes: the name of a database, a role or a schema.
 pub fn is_identifier(name: &str) -> bool {
     let mut bytes = name.bytes();
@@ -112,13 +117,14 @@ mod tests {
         ] {
             let fits = [
                 is_label(name),
+                is_host_name(name),
                 is_identifier(name),
                 is_extension(name),
                 is_sysctl(name),
                 is_user(name),
                 is_host(name),
             ];
-            assert_eq!(fits, [false; 6], "{name:?}");
+            assert_eq!(fits, [false; 7], "{name:?}");
         }
     }
 

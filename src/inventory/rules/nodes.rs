@@ -60,17 +60,22 @@ fn kinds(name: &str, node: &Node, found: &mut Findings<'_>) {
 
 fn address(name: &str, node: &Node, found: &mut Findings<'_>) {
     let address = node.address;
-    let local = match address {
-        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_unicast_link_local() || address.to_ipv4_mapped().is_some(),
-    };
-    if local || address.is_loopback() || address.is_unspecified() || address.is_multicast() {
+    if is_unreachable(address) {
         found.value(
             &["nodes", name, "address"],
             format!("the other nodes cannot reach {} by {address}", quoted(name)),
             "give the address that it has on the network that the nodes share",
         );
     }
+}
+
+/// Whether no other machine could reach a node by this address.
+pub fn is_unreachable(address: IpAddr) -> bool {
+    let local = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local() || address.to_ipv4_mapped().is_some(),
+    };
+    local || address.is_loopback() || address.is_unspecified() || address.is_multicast()
 }
 
 /// Reports a value that two nodes share, at the one that stands later in the file.

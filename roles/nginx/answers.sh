@@ -1,0 +1,10 @@
+#!/bin/sh
+# nginx answers on every port of its applications, whatever becomes of the processes behind it.
+# ADDRESS: of this node, as in a URL. PORTS: of the applications here.
+for port in $PORTS; do
+    if ! said=$(curl --silent --show-error --fail --max-time 3 --noproxy '*' "http://$ADDRESS:$port/nginx-health" 2>&1); then
+        echo "port $port: $said"
+        exit 1
+    fi
+done
+echo "it answers on $PORTS"

@@ -1,0 +1,129 @@
+//! `deploy app`: what becomes of applications while they run: the live group, and servers that are drained.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+
+use super::Global;
+use super::apply::{carry_out, confirm};
+use super::project::Project;
+use crate::cli::{App, AppAction};
+use crate::inventory::closest;
+use crate::live::{self, Observed, is_choice};
+use crate::render::{Application, Choice, Chosen, applications, backend};
+use crate::status::ApplicationStatus;
+use crate::ui::{self, Hint};
+
+pub async fn run(global: &Global, args: &App) -> Result<ExitCode> {
+    let mut project = Project::open(global, &args.target.inventory).await?;
+    let all = applications(&project.source.cluster);
+    let named = args.name.as_ref().map(|name| find(&all, name)).transpose()?;
+    let observed = project.observe().await?;
+    let (Some(application), Some(action)) = (named, &args.action) else {
+        let shown = all.iter().filter(|one| named.is_none_or(|named| named.name == one.name));
+        let list: Vec<ApplicationStatus> =
+            shown.map(|one| ApplicationStatus::read(&project.source, &observed, one)).collect();
+        if global.json {
+            ui::json(&json!({ "applications": list }));
+        } else {
+            ui::data(&ui::applications(&list));
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let what = chosen(&project, &observed, application, action)?;
+    let at = time::OffsetDateTime::now_utc().unix_timestamp();
+    let choice = Choice { application: application.name.clone(), what, at };
+    choose(global, &mut project, &observed, choice, action.yes()).await
+}
+
+/// Makes a choice on every HAProxy by a plan of nothing else.
+async fn choose(
+    global: &Global,
+    project: &mut Project,
+    observed: &Observed,
+    choice: Choice,
+    yes: bool,
+) -> Result<ExitCode> {
+    let begun = Instant::now();
+    if live::is_chosen(&project.source, observed, &choice) {
+        let words = "that is so already";
+        if global.json {
+            ui::json(&json!({ "changed": 0, "says": words }));
+        } else {
+            ui::data(&format!("{words}\n"));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    project.source_mut()?.choice = Some(choice);
+    let mut plan = super::plan::from(project, observed).await?;
+    plan.keep(|_, change| is_choice(change));
+    confirm(global, yes, &plan)?;
+    let done = carry_out(project, plan).await?;
+    done.tell(global, begun, json!({}));
+    Ok(done.exit_code())
+}
+
+fn find<'a>(all: &'a [Application], name: &str) -> Result<&'a Application> {
+    all.iter().find(|one| one.name == name).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+        unknown(&format!("there is no application `{name}`"), name, &names)
+    })
+}
+
+/// An error with the names that there are.
+fn unknown(what: &str, name: &str, names: &[&str]) -> anyhow::Error {
+    let meant = closest(name, names.iter().copied())
+        .map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+    let known = if names.is_empty() { "there are none".into() } else { names.join(", ") };
+    anyhow!(what.to_owned()).context(Hint(format!("{meant}known: {known}")))
+}
+
+/// What an action chooses; refused where requests would find no server.
+fn chosen(
+    project: &Project,
+    observed: &Observed,
+    application: &Application,
+    action: &AppAction,
+) -> Result<Chosen> {
+    let name = &application.name;
+    match action {
+        AppAction::Live { group, .. } => {
+            if !live::has_group(application, group) {
+                let groups: Vec<&str> = application
+                    .pools
+                    .iter()
+                    .map(|pool| pool.group.as_str())
+                    .filter(|group| !group.is_empty())
+                    .collect();
+                return Err(unknown(&format!("{name} has no group `{group}`"), group, &groups));
+            }
+            let backend = backend(name, Some(group));
+            let without = live::without_server(&project.source, observed, &backend);
+            if let Some(node) = without.first() {
+                let hint = Hint("start it there, and look at its health check; nothing was changed".into());
+                return Err(anyhow!("HAProxy on {node} sees no server of {group} that is well").context(hint));
+            }
+            Ok(Chosen::Live(group.clone()))
+        }
+        AppAction::Drain { node, .. } => {
+            let server = server(application, node)?;
+            let status = ApplicationStatus::read(&project.source, observed, application);
+            if status.is_last(&server) {
+                let hint = Hint("bring another one up, or make another group live, first".into());
+                return Err(anyhow!("{server} is the last server of {name} that is well").context(hint));
+            }
+            Ok(Chosen::Drained(server))
+        }
+        AppAction::Ready { node, .. } => Ok(Chosen::Ready(server(application, node)?)),
+    }
+}
+
+fn server(application: &Application, name: &str) -> Result<String> {
+    let servers: Vec<&str> = live::application_servers(application).map(String::as_str).collect();
+    if servers.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    Err(unknown(&format!("{} does not run on `{name}`", application.name), name, &servers))
+}

@@ -1,0 +1,103 @@
+//! Who holds the virtual addresses, and whether somebody else has one of them. Read only: keepalived moves them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{Observed, fields};
+use crate::cluster::NodeName;
+use crate::inventory::model::VirtualIp;
+use crate::render::{Source, device, virtual_ips};
+use crate::resource::{Call, Id};
+use crate::verify::{Outcome, Verdict};
+
+pub fn id() -> Id {
+    Id::new("keepalived", "addresses")
+}
+
+/// What tells who holds the addresses.
+pub fn holder_probe(source: &Source) -> (Id, Call) {
+    (id(), probe(source))
+}
+
+pub fn probe(source: &Source) -> Call {
+    Call::new("keepalived_probe", virtual_ips(&source.cluster).iter().map(ToString::to_string))
+}
+
+/// The nodes that hold each virtual address, of those that answer.
+pub fn holders(source: &Source, observed: &Observed) -> BTreeMap<IpAddr, BTreeSet<NodeName>> {
+    let all = virtual_ips(&source.cluster).into_iter();
+    all.map(|address| {
+        let nodes = source.cluster.with_role("keepalived").map(|(node, _)| node);
+        let holding = nodes.filter(|node| has(observed, node, "held", address));
+        (address, holding.cloned().collect())
+    })
+    .collect()
+}
+
+/// One verdict for each address: exactly one node holds it.
+pub fn held_once(source: &Source, observed: &Observed) -> Vec<Verdict> {
+    let Some((first, _)) = source.cluster.with_role("keepalived").next() else { return Vec::new() };
+    let each = holders(source, observed).into_iter();
+    each.map(|(address, nodes)| {
+        let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+        let (outcome, reason) = match names.as_slice() {
+            [one] => (Outcome::Pass, format!("{address} on {one}")),
+            [] => (Outcome::Fail, format!("nobody holds {address}")),
+            _ => (Outcome::Fail, format!("{address} is held by {} at once", names.join(" and "))),
+        };
+        Verdict {
+            name: "keepalived/holder".into(),
+            title: "one node holds the virtual address".into(),
+            node: nodes.first().unwrap_or(first).clone(),
+            outcome,
+            reason,
+        }
+    })
+    .collect()
+}
+
+/// What the inventory says that does not fit the nodes: the path of the value, what is wrong, and what to do.
+pub fn misfits(source: &Source, observed: &Observed) -> Vec<(Vec<String>, String, String)> {
+    let wanted = source.cluster.inventory.virtual_ip.as_ref().map(VirtualIp::addresses).unwrap_or_default();
+    let path = |address: IpAddr| -> Vec<String> {
+        let field = wanted.iter().find(|(_, known)| *known == address).and_then(|(field, _)| *field);
+        ["virtual_ip"].into_iter().chain(field).map(str::to_owned).collect()
+    };
+    let mut all = Vec::new();
+    for (address, nodes) in holders(source, observed) {
+        let outside = source.cluster.with_role("keepalived").find(|(node, _)| {
+            observed.get(*node).is_some_and(|seen| {
+                !seen.facts.interfaces.is_empty() && device(&seen.facts, address).is_none()
+            })
+        });
+        if let Some((node, _)) = outside {
+            let networks: Vec<String> = observed[node]
+                .facts
+                .interfaces
+                .iter()
+                .filter(|(_, network)| network.prefix_len() < network.max_prefix_len())
+                .map(|(_, network)| network.trunc().to_string())
+                .collect();
+            let what = format!("{address} is in no network of {node}, which has {}", networks.join(", "));
+            all.push((
+                path(address),
+                what,
+                "choose a free address of a network that every HAProxy node is in".into(),
+            ));
+            continue;
+        }
+        let mut seen = source.cluster.with_role("keepalived").map(|(node, _)| node);
+        if nodes.is_empty()
+            && let Some(node) = seen.find(|node| has(observed, node, "answers", address))
+        {
+            let what = format!("a machine that is not of this cluster answers to {address}, as {node} sees");
+            all.push((path(address), what, "choose a free address, or take it from that machine".into()));
+        }
+    }
+    all
+}
+
+fn has(observed: &Observed, node: &NodeName, key: &str, address: IpAddr) -> bool {
+    let listed = fields(observed, node, &id()).and_then(|fields| fields.get(key));
+    listed.is_some_and(|list| list.split_whitespace().any(|word| word.parse() == Ok(address)))
+}

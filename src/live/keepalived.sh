@@ -1,0 +1,33 @@
+# keepalived: which of the virtual addresses are here, and which of the others some machine answers to.
+
+# keepalived_probe ADDRESS…
+keepalived_probe() {
+    keepalived_held='' keepalived_answers=''
+    for keepalived_address in "$@"; do
+        if [ -n "$(ip -o address show to "$keepalived_address" 2>/dev/null)" ]; then
+            keepalived_held="$keepalived_held $keepalived_address"
+        elif keepalived_answered "$keepalived_address"; then
+            keepalived_answers="$keepalived_answers $keepalived_address"
+        fi
+    done
+    printf 'held=%s\nanswers=%s\n' "$keepalived_held" "$keepalived_answers"
+}
+
+# keepalived_answered ADDRESS : whether the network resolves it to a machine now, whatever it did before. A datagram makes
+# the kernel ask.
+keepalived_answered() {
+    ip neighbour flush to "$1" nud stale 2>/dev/null || true
+    # shellcheck disable=SC2016 # Perl's variables
+    perl -MSocket=:all -e '
+        my ($failed, $to) = getaddrinfo($ARGV[0], 9, { flags => AI_NUMERICHOST, socktype => SOCK_DGRAM });
+        exit 1 if $failed;
+        socket(my $socket, $to->{family}, SOCK_DGRAM, 0) or exit 1;
+        send($socket, "", 0, $to->{addr});
+    ' "$1" 2>/dev/null || return 1
+    for _ in 1 2 3 4 5; do
+        ! ip neighbour show to "$1" 2>/dev/null | grep -q lladdr || return 0
+        sleep 0.1
+    done
+    return 1
+}
+

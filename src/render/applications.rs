@@ -1,0 +1,155 @@
+//! Applications as templates see them, and the ports that they listen on. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+use crate::cluster::{Cluster, NodeName, bracketed};
+use crate::inventory::model;
+
+/// Folder of what HAProxy knows of applications, on its nodes.
+pub const FOLDER: &str = "/etc/haproxy/applications";
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Application {
+    /// Its name.
+    pub name: String,
+    /// The host names that it answers to.
+    pub hosts: Vec<String>,
+    /// Its groups of servers; one without a name where it has no groups.
+    pub pools: Vec<AppPool>,
+    /// It has groups, one of which is live.
+    pub grouped: bool,
+    /// What is asked for to see whether it is well.
+    pub health_path: String,
+    /// The status of a good answer.
+    pub health_status: u16,
+    /// A cookie holds a client to its server.
+    pub sticky: bool,
+    /// Most requests of one client in 10 s.
+    pub rate_limit: Option<u32>,
+    /// Most requests that a server gets at once.
+    pub max_connections: Option<u32>,
+    /// The user's own certificate, on the nodes of HAProxy.
+    pub certificate: Option<String>,
+}
+
+/// A backend of HAProxy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AppPool {
+    /// Its name in HAProxy.
+    pub backend: String,
+    /// The group; empty where there are none.
+    pub group: String,
+    /// Its servers.
+    pub servers: Vec<AppServer>,
+    /// Ports of its processes, behind an nginx.
+    pub processes: Vec<u16>,
+}
+
+/// A server behind HAProxy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AppServer {
+    /// Its name in HAProxy: as in the inventory, without brackets.
+    pub name: String,
+    /// The node that it is on, where it is on one.
+    pub node: Option<NodeName>,
+    /// Address and port.
+    pub target: String,
+    /// The port.
+    pub port: u16,
+    /// It is there only for when no other server is well.
+    pub backup: bool,
+}
+
+/// A choice that somebody makes now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The application.
+    pub application: String,
+    /// What is chosen.
+    pub what: Chosen,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// What can be chosen of an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chosen {
+    /// This group is live.
+    Live(String),
+    /// This server gets no new clients.
+    Drained(String),
+    /// This server gets clients like the others.
+    Ready(String),
+}
+
+impl Application {
+    /// The ports that it listens on at `node`, each with a name.
+    pub fn listening(&self, node: &NodeName) -> Vec<(String, u16)> {
+        let mut all: Vec<(String, u16)> = Vec::new();
+        for pool in &self.pools {
+            for server in pool.servers.iter().filter(|server| server.node.as_ref() == Some(node)) {
+                let name = format!("{} {}", self.name, pool.group).trim_end().to_owned();
+                if !all.iter().any(|(_, port)| *port == server.port) {
+                    all.push((name, server.port));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The name of an application's backend in HAProxy. The names of applications and groups hold no dots.
+pub fn backend(application: &str, group: Option<&str>) -> String {
+    group.map_or_else(|| format!("app.{application}"), |group| format!("app.{application}.{group}"))
+}
+
+/// All applications of a cluster.
+pub fn applications(cluster: &Cluster) -> Vec<Application> {
+    let each = cluster.inventory.applications.iter();
+    each.map(|(name, wanted)| Application {
+        name: name.clone(),
+        hosts: wanted.hosts.clone(),
+        pools: wanted.servers().into_iter().map(|group| pool(cluster, name, &group)).collect(),
+        grouped: !wanted.groups.is_empty(),
+        health_path: wanted.health.path.clone(),
+        health_status: wanted.health.status,
+        sticky: wanted.sticky,
+        rate_limit: wanted.rate_limit.and_then(model::RateLimit::requests),
+        max_connections: wanted.max_connections,
+        certificate: wanted.certificate.is_some().then(|| certificate_path(name)),
+    })
+    .collect()
+}
+
+/// Where a user's certificate with its key lies on the nodes of HAProxy.
+pub fn certificate_path(application: &str) -> String {
+    format!("{FOLDER}/{application}.pem")
+}
+
+fn pool(cluster: &Cluster, application: &str, group: &model::Servers<'_>) -> AppPool {
+    let server = |text: &String, backup| server(cluster, text, group.port, backup);
+    let servers = group.nodes.iter().filter_map(|text| server(text, false));
+    AppPool {
+        backend: backend(application, group.group),
+        group: group.group.unwrap_or_default().to_owned(),
+        servers: servers.chain(group.backup.iter().filter_map(|text| server(text, true))).collect(),
+        processes: group.processes.to_vec(),
+    }
+}
+
+/// A server from its text in the inventory; none where the rules of the inventory refuse it.
+fn server(cluster: &Cluster, text: &str, port: Option<u16>, backup: bool) -> Option<AppServer> {
+    let name: String = text.chars().filter(|c| !['[', ']'].contains(c)).collect();
+    let name_of = NodeName::from(text);
+    let (address, port, node) = match cluster.nodes.get(&name_of) {
+        Some(node) => (node.address, port?, Some(name_of)),
+        None => match text.parse::<SocketAddr>() {
+            Ok(socket) => (socket.ip(), socket.port(), None),
+            Err(_) => (text.parse::<IpAddr>().ok()?, port?, None),
+        },
+    };
+    Some(AppServer { name, node, target: format!("{}:{port}", bracketed(address)), port, backup })
+}
