@@ -153,7 +153,7 @@ pub fn requests(cluster: &mut Cluster) -> Result<String> {
 pub fn switched(cluster: &mut Cluster) -> Result<String> {
     let address = cluster.virtual_ip().context("the cluster has no virtual address")?;
     cluster
-        .refuse(&["app", "shop", "live", "grin", "--yes"], &["no group `grin`", "did you mean `green`"])?;
+        .refuse(&["app", "shop", "live", "gren", "--yes"], &["no group `gren`", "did you mean `green`"])?;
     cluster.on("a2", "systemctl stop hello")?;
     sleep(Duration::from_secs(4));
     let refused =
