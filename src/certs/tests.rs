@@ -7,7 +7,6 @@ use time::macros::datetime;
 use super::*;
 use crate::live::fixture;
 use crate::pki::{Authority, Leaf, LeafRequest, San, Trust, Usage};
-use crate::render::Facts;
 
 const NOW: OffsetDateTime = datetime!(2026-05-01 12:00 UTC);
 const PATH: &str = "/etc/pgbouncer/tls/server";
@@ -23,14 +22,7 @@ impl Fixture {
         let authority = Authority::create("test", NOW, 10, &mut rand::rng()).unwrap();
         let trust = Trust::settled(authority.certificate_pem(), "0");
         let source = fixture::source(fixture::THREE, trust);
-        let facts = Facts {
-            debian: 13,
-            ram_mib: 4096,
-            cores: 2,
-            clock: 0,
-            hostname: "n1".into(),
-            interfaces: Vec::new(),
-        };
+        let facts = fixture::facts(13);
         let mut it = Self { source, authority, seen: Observation { facts, fields: BTreeMap::new() } };
         let leaf = Self::issue(&it.authority);
         it.stores(&leaf);

@@ -89,7 +89,6 @@ mod tests {
     use super::*;
     use crate::live::fixture;
     use crate::pki::{Authority, Trust, bundle};
-    use crate::render::Facts;
 
     fn authority() -> String {
         let made = Authority::create("test", OffsetDateTime::UNIX_EPOCH, 10, &mut rand::rng()).unwrap();
@@ -112,7 +111,7 @@ mod tests {
                 let content = BTreeMap::from([("content".to_owned(), STANDARD.encode(text))]);
                 fields.insert(Id::new(AUTHORITY, path), content);
             }
-            let facts = Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into() };
+            let facts = fixture::facts(13);
             observed.insert(name, Observation { facts, fields });
         }
         observed

@@ -259,7 +259,7 @@ mod tests {
     use crate::live::fixture;
     use crate::live::{Observation, Observed};
     use crate::pki::Trust;
-    use crate::render::Facts;
+
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
@@ -279,14 +279,7 @@ applications:
     /// What the nodes say whose state is given, HAProxy running as it says.
     fn said(states: &[(&str, &str)]) -> Observed {
         let each = states.iter().map(|(node, state)| {
-            let facts = Facts {
-                debian: 13,
-                ram_mib: 4096,
-                cores: 2,
-                clock: 0,
-                hostname: (*node).into(),
-                interfaces: Vec::new(),
-            };
+            let facts = fixture::facts(13);
             let choices = Choices::parse(state);
             let lines = choices.live.iter().map(|(name, (_, group))| format!("{name} {group}"));
             let map = lines.collect::<Vec<_>>().join("\n");

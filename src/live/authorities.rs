@@ -101,7 +101,6 @@ mod tests {
 
     use crate::live::{Observation, fixture};
     use crate::pki::{Authority, LeafRequest, Trust, Usage};
-    use crate::render::Facts;
 
     /// What a node may hold: the old authority or certificates, both, or the new ones.
     #[derive(Clone, Copy, PartialEq)]
@@ -136,14 +135,7 @@ mod tests {
             }
             let leaf = BTreeMap::from([("certificate".to_owned(), STANDARD.encode(pem))]);
             fields.insert(Id::new("certificate", "/etc/x"), leaf);
-            let facts = Facts {
-                debian: 13,
-                ram_mib: 4096,
-                cores: 2,
-                clock: 0,
-                hostname: "x".into(),
-                interfaces: Vec::new(),
-            };
+            let facts = fixture::facts(13);
             observed.insert(name, Observation { facts, fields });
         }
         let reached = reached(&source, &observed, old_pem, new_pem);

@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::inventory;
 use crate::pki::Trust;
-use crate::render::Source;
+use crate::render::{Facts, Source};
 use crate::role::Library;
 use crate::secrets::Secret;
 
@@ -32,4 +32,9 @@ pub fn source(text: &str, trust: Trust) -> Source {
         .map(|name| (name.clone(), Secret::new(format!("{name}-{}", "x".repeat(32)))))
         .collect();
     Source::new(cluster, library, secrets, trust).unwrap()
+}
+
+/// What a machine of a release of Debian says of itself.
+pub fn facts(debian: u8) -> Facts {
+    Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into(), interfaces: Vec::new() }
 }

@@ -33,8 +33,7 @@ fn source() -> Source {
 }
 
 fn bare(source: &Source, debian: u8) -> Observed {
-    let facts =
-        Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into(), interfaces: Vec::new() };
+    let facts = fixture::facts(debian);
     let nodes = source.cluster.nodes.keys();
     nodes.map(|node| (node.clone(), Observation { facts: facts.clone(), fields: BTreeMap::new() })).collect()
 }

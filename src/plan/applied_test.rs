@@ -14,7 +14,7 @@ use crate::cluster::NodeName;
 use crate::live::fixture::source;
 use crate::live::{Observation, Observed};
 use crate::pki::{Authority, Certificate, Trust};
-use crate::render::{Facts, Source};
+use crate::render::Source;
 use crate::resource::{Arg, Call, Change, Fields, Id, Payload, sha256};
 
 const NOW: OffsetDateTime = time::macros::datetime!(2026-01-01 0:00 UTC);
@@ -93,10 +93,9 @@ fn own(plan: &Plan) -> Vec<(NodeName, Change)> {
 }
 
 fn bare(source: &Source) -> Observed {
-    let facts =
-        |name: &NodeName| Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: name.to_string() };
+    let facts = || crate::live::fixture::facts(13);
     let nodes = source.cluster.nodes.keys();
-    nodes.map(|name| (name.clone(), Observation { facts: facts(name), fields: BTreeMap::new() })).collect()
+    nodes.map(|name| (name.clone(), Observation { facts: facts(), fields: BTreeMap::new() })).collect()
 }
 
 fn inventory(nodes: &[bool], port: u16, connections: u32) -> String {

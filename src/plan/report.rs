@@ -171,8 +171,7 @@ mod tests {
     #[test]
     fn a_report_is_what_its_schema_says() {
         let source = source(THREE, Trust::settled("ca", "0"));
-        let facts =
-            crate::render::Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into() };
+        let facts = crate::live::fixture::facts(13);
         let seen = crate::live::Observation { facts, fields: BTreeMap::new() };
         let observed = source.cluster.nodes.keys().map(|node| (node.clone(), seen.clone())).collect();
         let plan = crate::plan::build(&source, &observed, time::OffsetDateTime::UNIX_EPOCH).unwrap();

@@ -248,23 +248,15 @@ mod tests {
     use crate::live::fixture::{THREE, source};
     use crate::pki::Trust;
     use crate::plan::build;
-    use crate::render::Facts;
+
     use crate::resource::Fields;
 
     const NOW: time::OffsetDateTime = time::OffsetDateTime::UNIX_EPOCH;
 
     fn bare(source: &Source) -> Observed {
-        let facts = |name: &NodeName| Facts {
-            debian: 13,
-            ram_mib: 4096,
-            cores: 2,
-            clock: 0,
-            hostname: name.to_string(),
-        };
+        let facts = || crate::live::fixture::facts(13);
         let nodes = source.cluster.nodes.keys();
-        nodes
-            .map(|name| (name.clone(), Observation { facts: facts(name), fields: BTreeMap::new() }))
-            .collect()
+        nodes.map(|name| (name.clone(), Observation { facts: facts(), fields: BTreeMap::new() })).collect()
     }
 
     fn saved(source: &Source, observed: &Observed) -> (Saved, Plan) {

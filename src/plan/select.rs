@@ -220,8 +220,7 @@ nodes:
     }
 
     fn bare(source: &crate::render::Source) -> Plan {
-        let facts =
-            crate::render::Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into() };
+        let facts = crate::live::fixture::facts(13);
         let seen = crate::live::Observation { facts, fields: BTreeMap::new() };
         let observed = source.cluster.nodes.keys().map(|node| (node.clone(), seen.clone())).collect();
         crate::plan::build(source, &observed, time::OffsetDateTime::UNIX_EPOCH).unwrap()

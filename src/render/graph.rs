@@ -129,7 +129,7 @@ nodes:
                 for edge in edges(cluster, &source.library, to).iter().filter(|edge| edge.role != "ssh") {
                     let from = edge.from.iter().filter(|network| network.prefix_len() == 32);
                     let from = from.filter_map(|network| node_at(network.addr()));
-                    opened.extend(from.map(|from| (from, to.clone(), edge.port)));
+                    opened.extend(from.filter_map(|from| Some((from, to.clone(), edge.port()?))));
                 }
             }
             let mut drawn: BTreeSet<(NodeName, NodeName, u16)> = BTreeSet::new();

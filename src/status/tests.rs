@@ -13,7 +13,7 @@ use crate::live::fixture;
 use crate::live::{Observation, etcd_id, member_id};
 use crate::observe::{Answers, ObserveError};
 use crate::pki::Trust;
-use crate::render::{Facts, Source};
+use crate::render::Source;
 use crate::resource::{Fields, Id};
 use crate::transport::Failure;
 
@@ -36,8 +36,7 @@ pub fn source() -> Source {
 
 /// A node that answers, with nothing on it.
 pub fn bare(debian: u8) -> Observation {
-    let facts =
-        Facts { debian, ram_mib: 2000, cores: 2, clock: 0, hostname: "x".into(), interfaces: Vec::new() };
+    let facts = fixture::facts(debian);
     Observation { facts, fields: BTreeMap::new() }
 }
 

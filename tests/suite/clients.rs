@@ -104,7 +104,7 @@ pub fn only(cluster: &Cluster, managers: &[u16]) -> Result<usize> {
     for node in cluster.of_kind("manager") {
         expected.insert(cluster.address(node), open_there());
     }
-    for address in cluster.virtual_ip() {
+    if let Some(address) = cluster.virtual_ip() {
         expected.insert(address, open_there());
     }
     for address in expected.keys() {

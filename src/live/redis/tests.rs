@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD;
 use super::*;
 use crate::live::{Observation, fixture, token};
 use crate::pki::Trust;
-use crate::render::Facts;
 use crate::resource::{Arg, sha256};
 
 fn source() -> Source {
@@ -45,7 +44,7 @@ fn put(observed: &mut Observed, node: &str, id: Id, fields: &[(&str, &str)]) {
 }
 
 fn bare(source: &Source) -> Observed {
-    let facts = Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into() };
+    let facts = fixture::facts(13);
     let nodes = source.cluster.nodes.keys();
     nodes.map(|node| (node.clone(), Observation { facts: facts.clone(), fields: BTreeMap::new() })).collect()
 }
