@@ -78,7 +78,7 @@ pub fn primary_killed(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("{lost} to {now}; {}", notes.join("; ")))
 }
 
-/// New certificates of Redis and Sentinel under clients: Redis takes them while it runs.
+/// New certificates of Redis and Sentinel under clients: Redis takes them while it runs, a connection to it is held.
 pub fn certificates_renewed(cluster: &mut Cluster) -> Result<String> {
     let serving = "systemctl show -p MainPID --value redis-server";
     let nodes = cluster.of_kind("app");
@@ -91,16 +91,17 @@ pub fn certificates_renewed(cluster: &mut Cluster) -> Result<String> {
     ensure!(before == after, "Redis was restarted");
     let mut written = 0;
     for (by, outcome) in outcomes {
-        ensure!(
-            outcome.lost == 0 && outcome.errors.is_empty(),
-            "{by}: {} lost, {:?}",
-            outcome.lost,
-            outcome.errors
-        );
+        ensure!(outcome.lost == 0, "{by}: {} writes lost", outcome.lost);
+        // A Sentinel that restarts is down for the HAProxy beside it, which lets go of its clients.
+        let held = by == "haproxy" || outcome.errors.is_empty();
+        ensure!(held && outcome.gap < LOSS, "{by}: {:.1} s, {:?}", outcome.gap.as_secs_f64(), outcome.errors);
         written += outcome.acknowledged;
     }
     cluster.settled()?;
-    Ok(format!("renewed in {:.1} s, {written} writes over held connections, all answered", renewed.seconds))
+    Ok(format!(
+        "renewed in {:.1} s, {written} writes, none lost, all of the client by Sentinel over one connection",
+        renewed.seconds
+    ))
 }
 
 /// What somebody told Redis or Sentinel by hand is found and mended through them; who leads is not touched.

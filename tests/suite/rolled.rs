@@ -53,7 +53,10 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     sleep(Duration::from_secs(5));
     writers.flow_within(Duration::from_secs(10))?;
     for (by, outcome) in writers.finish()? {
-        ensure!(outcome.errors.is_empty(), "Redis by {by}, while its secrets changed: {:?}", outcome.errors);
+        // HAProxy ends the worker of before a reload after 30 s, with the connections that it has.
+        let held = by == "haproxy" || outcome.errors.is_empty();
+        let (lost, errors) = (outcome.lost, outcome.errors);
+        ensure!(held && lost == 0, "Redis by {by}, while its secrets changed: {lost} lost, {errors:?}");
     }
     let mut statements = visitors.finish().context("a client that connects anew every second")?;
     for (name, before) in INNER.iter().zip(before) {
