@@ -5,9 +5,9 @@ sysctl_probe() {
     for key in "$@"; do
         path=$key
         while [ "$path" != "${path#*.}" ]; do path=${path%%.*}/${path#*.}; done
-        # Several numbers are parted by tabs.
-        # shellcheck disable=SC2086
-        if [ -w "/proc/sys/$path" ] && read -r value <"/proc/sys/$path"; then echo "$key="$value; fi
+        # Several numbers are parted by tabs. The kernel gives them in one read, which the shell's own does not make.
+        # shellcheck disable=SC2046,SC2005
+        if [ -w "/proc/sys/$path" ]; then echo "$key="$(cat "/proc/sys/$path"); fi
     done
 }
 

@@ -45,24 +45,25 @@ unit_block() {
     if [ "$1" = no-block ]; then UNIT_BLOCK=--no-block; else UNIT_BLOCK=; fi
 }
 
-# unit_read UNIT : it is not masked, and systemd has read its files as they are now. A reload of systemd runs all its
-# generators, so it is spared where it would find nothing new.
-unit_read() {
+# unit_enable UNIT : it may start, and does so at boot.
+unit_enable() {
     if [ "$(readlink "/etc/systemd/system/$1.service")" = /dev/null ]; then
         systemctl unmask --quiet --no-reload "$1.service"
     fi
-    [ "$(systemctl show -P NeedDaemonReload "$1.service")" = no ] || systemctl daemon-reload
+    systemctl is-enabled --quiet "$1.service" 2>/dev/null || systemctl enable --quiet --no-reload "$1.service"
 }
 
-unit_enable() {
-    systemctl is-enabled --quiet "$1.service" 2>/dev/null || systemctl enable --quiet --no-reload "$1.service"
+# unit_read UNIT : systemd knows its files as they are now. A reload runs all of systemd's generators, so it is spared
+# where it would find nothing new.
+unit_read() {
+    [ "$(systemctl show -P NeedDaemonReload "$1.service")" = no ] || systemctl daemon-reload
 }
 
 # unit_start UNIT "RESTART FILE…" "RELOAD FILE…" wait|no-block
 unit_start() {
     unit_block "$4"
-    unit_read "$1"
     unit_enable "$1"
+    unit_read "$1"
     systemctl reset-failed "$1.service" 2>/dev/null || true
     unit_before=$(unit_hash "$2")
     unit_do restart "$1"
@@ -77,8 +78,8 @@ unit_restart() {
 
 unit_reload() {
     unit_block wait
+    unit_enable "$1"
     unit_read "$1"
     unit_do reload "$1"
     unit_stamp "$1" reload "$3"
-    unit_enable "$1"
 }

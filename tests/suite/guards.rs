@@ -173,7 +173,7 @@ pub fn broken_packages(cluster: &mut Cluster) -> Result<String> {
 /// A machine that is not fit is refused before anything changes; who knows better can go on.
 pub fn unfit(cluster: &mut Cluster) -> Result<String> {
     let node = cluster.names().next().context("there is no node")?;
-    cluster.on(node, "systemd-run --quiet --unit=squatter perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 6432, Listen => 1) or die; sleep 600'")?;
+    cluster.on(node, "systemd-run --quiet --unit=squatter perl -MIO::Socket::INET -e '@s = IO::Socket::INET->new(LocalPort => 6432, Listen => 1) or die; sleep 600'")?;
     let before = state(cluster)?;
     let refused = cluster.refuse(&["apply", "--yes"], &[node, "port 6432", "perl", "--skip-preflight"]);
     let after = state(cluster)?;
