@@ -1,12 +1,16 @@
 //! The command line: types only. Their doc comments are the help.
 
+mod pipeline;
+
+pub use pipeline::{Described, Drawing, Graph, History, HistoryCommand, Lock, Narrow};
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Highly available PostgreSQL on your own machines, from one inventory file.
+/// Highly available PostgreSQL and Redis on your own machines, from one inventory file.
 #[derive(Debug, Parser)]
-#[command(version, disable_help_subcommand = true, max_term_width = 110)]
+#[command(version, disable_help_subcommand = true, max_term_width = 110, after_help = crate::exit::table())]
 pub struct Cli {
     /// Print JSON on standard output instead of text.
     #[arg(long, global = true)]
@@ -14,6 +18,9 @@ pub struct Cli {
     /// Record connections and remote executions: a line of JSON for each, with times and sizes, without contents.
     #[arg(long, global = true, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Write what is said to the end of this file, too: plain lines with their times.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
     /// Age identity file that opens the secret store.
     #[arg(long, global = true, value_name = "FILE")]
     pub identity: Option<PathBuf>,
@@ -53,8 +60,24 @@ pub enum Command {
     /// Look at the secrets of a cluster, change them, and see who can open the store.
     #[command(subcommand)]
     Secrets(Secrets),
-    /// Print the JSON schema of inventories.
-    Schema,
+    /// Move the primary of Redis.
+    #[command(subcommand)]
+    Redis(Redis),
+    /// Show what was changed on the nodes since deploy wrote it; ends with 2 where something was.
+    Drift(Target),
+    /// Show the runs that the nodes remember: who, from where, when, and how each ended.
+    History(History),
+    /// Show who holds the lock of a cluster, and let go of it in the place of a run that is dead.
+    #[command(subcommand)]
+    Lock(Lock),
+    /// Draw the nodes, their roles and every declared edge; needs no network.
+    Graph(Graph),
+    /// Print the JSON schema of inventories, or of what `plan --json` prints.
+    Schema {
+        /// Of what.
+        #[arg(value_enum, default_value = "inventory")]
+        of: Described,
+    },
     /// Make every node of an inventory a real machine inside this one.
     #[command(subcommand)]
     Lab(Lab),
@@ -82,9 +105,20 @@ pub struct Init {
 pub struct Plan {
     #[command(flatten)]
     pub target: Target,
+    #[command(flatten)]
+    pub narrow: Narrow,
     /// Exit with 2 when there is something to change.
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Print Markdown for a comment on a merge request: the summary first, the details folded.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Write the plan as JSON to this file, beside what is printed; `deploy schema plan` describes it.
+    #[arg(long, value_name = "FILE")]
+    pub json_into: Option<PathBuf>,
+    /// Save the plan, encrypted to whoever can open the secrets: `apply --plan FILE` carries it out, and nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `apply`.
@@ -92,6 +126,17 @@ pub struct Plan {
 pub struct Apply {
     #[command(flatten)]
     pub target: Target,
+    #[command(flatten)]
+    pub narrow: Narrow,
+    /// Carry out this plan, which `plan --out` saved; refused where the nodes or the inventory have moved since.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["on", "phase", "skip_phase"])]
+    pub plan: Option<PathBuf>,
+    /// Change at most so many nodes at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub parallel: Option<u16>,
+    /// Change machines that are new to the cluster even if `deploy check` finds them unfit.
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Do not ask before changing anything.
     #[arg(long, short)]
     pub yes: bool,
@@ -132,6 +177,9 @@ pub enum CertsCommand {
     /// Make certificates anew that are due, or those that are named.
     Renew(Renew),
     /// Put a new certificate authority in the place of the present one, in three steps; goes on where it stopped.
+    ///
+    /// One that has expired is replaced in one step on all nodes at once: nothing verifies until it is done. One whose key
+    /// is lost (`--lost-key`) is replaced in the same three steps as any other.
     RotateCa(RotateCa),
     /// Cut off whoever has the keys of a node: says how that is possible here, and does it.
     Revoke {
@@ -172,6 +220,9 @@ pub struct RotateCa {
     /// Show the plan of the next step and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// The key of the present authority is lost, or all of the store: take over what the nodes know, and give it up.
+    #[arg(long)]
+    pub lost_key: bool,
     /// Do not ask before changing anything.
     #[arg(long, short)]
     pub yes: bool,
@@ -289,6 +340,26 @@ pub enum Secrets {
         #[command(flatten)]
         target: Target,
     },
+}
+
+/// What to do with Redis.
+#[derive(Debug, Subcommand)]
+pub enum Redis {
+    /// Make a replica the primary: writes wait for a moment, and none is lost.
+    Failover(Failover),
+}
+
+/// Arguments of `redis failover`.
+#[derive(Debug, Args)]
+pub struct Failover {
+    #[command(flatten)]
+    pub target: Target,
+    /// The node of the replica; by default of the one that has most of the writes.
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+    /// Do not ask before moving it.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// A release of Debian that the lab can run.

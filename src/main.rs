@@ -3,16 +3,27 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use deploy::{cli::Cli, commands, ui};
+use deploy::cli::Cli;
+use deploy::exit::Exit;
+use deploy::{commands, ui};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return ui::failed(&anyhow::Error::new(error)),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Not clap's own 2: that says that changes are pending.
+            let exit = if error.use_stderr() { Exit::Error } else { Exit::Done };
+            let _ = error.print();
+            return exit.into();
+        }
     };
-    match runtime.block_on(commands::run(cli)) {
-        Ok(code) => code,
-        Err(error) => ui::failed(&error),
-    }
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::new)
+        .and_then(|runtime| runtime.block_on(commands::run(cli)));
+    ended.unwrap_or_else(|error| {
+        ui::failed(&error);
+        Exit::of(&error).into()
+    })
 }

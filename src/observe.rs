@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 
 use crate::certs;
 use crate::cluster::NodeName;
+use crate::journal;
 use crate::live::{self, Observation, Observed};
 use crate::plan::Plan;
 use crate::render::{self, Facts, RenderError, Source};
 use crate::resource::{self, Arg, Call, Diff, Fields, File, Id};
-use crate::transport::{Exec, Failure, Host, quote};
+use crate::transport::{Exec, Failure, Host, Reply, quote};
 
 /// Hosts by node.
 pub type Hosts = BTreeMap<NodeName, Arc<dyn Host>>;
@@ -46,6 +47,21 @@ pub enum ObserveError {
     },
 }
 
+/// Nodes that did not answer, where all of them must.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.values().map(ToString::to_string).collect::<Vec<_>>().join("\n       "))]
+pub struct Unanswered(pub BTreeMap<NodeName, ObserveError>);
+
+impl Unanswered {
+    /// What to do about the first of them.
+    pub fn hint(&self) -> String {
+        match self.0.values().next() {
+            Some(ObserveError::Failure(failure)) => failure.hint(),
+            _ => "every node of the inventory must answer before anything is changed".into(),
+        }
+    }
+}
+
 /// What the nodes said, and why others said nothing.
 #[derive(Debug, Default)]
 pub struct Answers {
@@ -60,16 +76,45 @@ pub async fn observe(source: &Source, hosts: &Hosts) -> Result<Answers, RenderEr
     observe_also(source, hosts, |_| Vec::new()).await
 }
 
+/// Asks about what planning `phase` looks at.
+pub async fn observe_phase(source: &Source, hosts: &Hosts, phase: &str) -> Result<Answers, RenderError> {
+    answers(hosts, |node| questions(source, node, Some(phase))).await
+}
+
+/// Asks for nothing but each node's facts.
+pub async fn observe_facts(hosts: &Hosts) -> Result<Answers, RenderError> {
+    observe_only(hosts, |_| Vec::new()).await
+}
+
+/// Asks for facts, and for no more than `questions`.
+pub async fn observe_only(
+    hosts: &Hosts,
+    questions: impl Fn(&NodeName) -> Vec<(Id, Call)>,
+) -> Result<Answers, RenderError> {
+    answers(hosts, |node| Ok(questions(node))).await
+}
+
 /// The same, with more questions in the same execution.
 pub async fn observe_also(
     source: &Source,
     hosts: &Hosts,
     more: impl Fn(&NodeName) -> Vec<(Id, Call)>,
 ) -> Result<Answers, RenderError> {
+    let all = |node: &NodeName| {
+        let mut asked = questions(source, node, None)?;
+        asked.extend(more(node));
+        Ok(asked)
+    };
+    answers(hosts, all).await
+}
+
+async fn answers(
+    hosts: &Hosts,
+    questions: impl Fn(&NodeName) -> Result<Vec<(Id, Call)>, RenderError>,
+) -> Result<Answers, RenderError> {
     let mut tasks = JoinSet::new();
     for (node, host) in hosts {
-        let mut asked = questions(source, node)?;
-        asked.extend(more(node));
+        let asked = questions(node)?;
         let (node, host) = (node.clone(), Arc::clone(host));
         tasks.spawn(async move {
             let answer = ask(host.as_ref(), &asked).await;
@@ -89,6 +134,17 @@ pub async fn observe_also(
         }
     }
     Ok(answers)
+}
+
+/// Runs one script on every one of `hosts`, all at once.
+pub async fn ask_each(
+    hosts: &Hosts,
+    script: &str,
+    patience: Duration,
+) -> BTreeMap<NodeName, Result<Reply, Failure>> {
+    let each =
+        hosts.iter().map(async |(node, host)| (node.clone(), host.run(Exec::script(script, patience)).await));
+    futures_util::future::join_all(each).await.into_iter().collect()
 }
 
 /// Completes the diffs of a plan with what is there now: one more execution on the nodes where files change.
@@ -131,11 +187,13 @@ pub async fn fetch_old(plan: &mut Plan, hosts: &Hosts) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything that is asked of a node.
-fn questions(source: &Source, node: &NodeName) -> Result<Vec<(Id, Call)>, RenderError> {
-    let resources = render::resources(source, node, None)?;
-    let own = resources.into_values().flatten().map(|resource| (resource.id(), resource.probe()));
-    Ok(own.chain(live::probes(source, node)).collect())
+/// What is asked of a node: everything, or what planning one phase looks at.
+fn questions(source: &Source, node: &NodeName, phase: Option<&str>) -> Result<Vec<(Id, Call)>, RenderError> {
+    let resources = render::resources(source, node, None)?.into_iter();
+    let resources =
+        resources.filter(|(of, _)| phase.is_none_or(|phase| of == phase)).flat_map(|(_, all)| all);
+    let own = resources.map(|resource| (resource.id(), resource.probe()));
+    Ok(own.chain(live::probes(source, node, phase)).collect())
 }
 
 /// The probe: functions, then one numbered call after the other. Read whole before anything runs.
@@ -144,6 +202,7 @@ fn script(calls: &[(Id, Call)]) -> String {
     text.push_str(resource::SHELL);
     text.push_str(live::SHELL);
     text.push_str(certs::SHELL);
+    text.push_str(journal::SHELL);
     text.push_str("main() {\n");
     for (number, (_, call)) in calls.iter().enumerate() {
         let _ = write!(text, "echo '#{number}'; {}", call.function);

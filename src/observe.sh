@@ -1,4 +1,6 @@
 # The probe of a node. It changes nothing. A change that is under way is waited for, so that what is seen has settled.
+# PostgreSQL's own programs before Debian's wrappers, which take longer than what they start.
+for postgresql in /usr/lib/postgresql/*/bin; do PATH=$postgresql:$PATH; done
 mkdir -p /run/deploy
 exec 9>/run/deploy/apply.lock
 flock -s -w 60 9 || echo 'another run is changing this node' >&2

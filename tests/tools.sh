@@ -25,6 +25,7 @@ need sysctl procps
 need systemd-nspawn systemd-container
 need wrk wrk
 need curl curl
+/usr/bin/python3 -c 'import redis.sentinel' 2>/dev/null || missing="$missing python3-redis"
 [ -e /usr/include/errno.h ] || missing="$missing libc6-dev"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 if ! command -v cargo >/dev/null 2>&1; then

@@ -1,12 +1,21 @@
 #!/bin/sh
 # Every member is healthy over mutual TLS, and all of them are one cluster of the planned size.
-# ENDPOINTS: client URLs of all members, parted by commas. PLANNED: how many members there are to be.
+# ENDPOINTS: client URLs of all members, parted by commas. PLANNED: how many members there are to be. GATE: yes between
+# two waves, when members may still be missing, but none that has joined may be.
 export ETCDCTL_API=3
 tls=/etc/etcd/tls
 ctl() {
     timeout 20 etcdctl --endpoints="$ENDPOINTS" --dial-timeout=2s --command-timeout=5s \
         --cacert="$tls/ca.crt" --cert="$tls/client.crt" --key="$tls/client.key" "$@"
 }
+
+if [ "${GATE:-no}" = yes ]; then
+    PLANNED=$(ctl member list 2>/dev/null | grep -c .)
+    if [ "$PLANNED" -eq 0 ]; then
+        echo "the members have no quorum"
+        exit 1
+    fi
+fi
 
 # etcd 3.4 reports health on standard error.
 health=$(ctl endpoint health 2>&1)

@@ -10,7 +10,7 @@ fi
 
 # PostgreSQL reads the JSON, so that the shell need not.
 cd / || exit 1
-if ! problems=$(timeout 10 runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 \
+if ! problems=$(timeout 10 setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 \
     -v cluster="$cluster" -v planned="$MEMBERS" -v max_lag="$MAX_LAG" 2>&1 <<'SQL'
 WITH planned AS (
     SELECT unnest(string_to_array(:'planned', ' ')) AS name

@@ -7,6 +7,8 @@ if ! flock -n 8; then
     exit 73
 fi
 printf '%s\n' "${OWNER:?}" >/run/deploy/lock.owner
+printf '%s\n' "$$" >/run/deploy/lock.pid
 echo locked
-while timeout 30 sh -c 'read -r _' 8>&-; do :; done
-rm -f /run/deploy/lock.owner
+# Each line is a sign of life, and the owner's file says when the last one came.
+while timeout 30 sh -c 'read -r _' 8>&-; do touch /run/deploy/lock.owner 8>&-; done
+rm -f /run/deploy/lock.owner /run/deploy/lock.pid

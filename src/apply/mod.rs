@@ -3,12 +3,20 @@
 //! Each phase that has work begins by observing again what it will touch. What it then finds to do must be part of the
 //! approved plan; work that has been done meanwhile is left out, anything new stops the run.
 
+mod error;
 mod event;
+mod hand_over;
+mod holder;
 mod lock;
 mod restore;
 mod run;
 mod step;
+mod stopped;
 
+pub use error::{ApplyError, Restored};
 pub use event::{Event, Events};
+pub use hand_over::{HandOverError, hand_over};
+pub use holder::{Holder, Release, holders};
 pub use lock::{Lock, LockError, Owner};
-pub use run::{Apply, ApplyError};
+pub use run::Apply;
+pub use stopped::Stopped;

@@ -2,100 +2,22 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::restore;
 use super::step;
-use super::{Event, Events};
+use super::{ApplyError, Event, Events, Restored};
 use crate::cluster::NodeName;
-use crate::live::Observed;
-use crate::observe::{self, Hosts, ObserveError};
+use crate::observe::{self, Hosts};
 use crate::pki::Authority;
-use crate::plan::{self, CheckRun, Phase, PhasePlan, Plan, PlanError, Scope, Step, Wave};
-use crate::render::{RenderError, Source};
+use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
+use crate::render::Source;
 use crate::resource::Change;
-use crate::transport::Failure;
 use crate::verify::{self, Outcome, Verdict};
-
-/// Why a run stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// A node could not be asked.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    /// A node could not be spoken to.
-    #[error(transparent)]
-    Failure(#[from] Failure),
-    /// A phase could not be planned again.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A template cannot be rendered.
-    #[error(transparent)]
-    Render(#[from] RenderError),
-    /// A step could not be put together.
-    #[error(transparent)]
-    Step(#[from] step::StepError),
-    /// The world is not what the plan assumed.
-    #[error("{node}: {id} has changed since the plan was made: {reason}")]
-    Moved {
-        /// The node.
-        node: NodeName,
-        /// The resource.
-        id: String,
-        /// What would have to be done now.
-        reason: String,
-    },
-    /// A change failed on a node.
-    #[error("{node}: {id} failed (status {status})\n{output}")]
-    Change {
-        /// The node.
-        node: NodeName,
-        /// The resource.
-        id: String,
-        /// Status of the call.
-        status: String,
-        /// Its last lines.
-        output: String,
-    },
-    /// A node ended a step without saying how.
-    #[error("{node}: the step was cut off: {stderr}")]
-    CutOff {
-        /// The node.
-        node: NodeName,
-        /// What it printed.
-        stderr: String,
-    },
-    /// New rules were not confirmed and have been taken back.
-    #[error("{node}: a new connection could not confirm {id}; the node takes it back by itself: {reason}")]
-    TakenBack {
-        /// The node.
-        node: NodeName,
-        /// The resource.
-        id: String,
-        /// Why.
-        reason: String,
-    },
-    /// Checks did not hold.
-    #[error("{}", failed(.verdicts, .restored))]
-    Checks {
-        /// Those that did not.
-        verdicts: Vec<Verdict>,
-        /// Certificates that are as they were before, because the new ones were not served.
-        restored: Vec<(NodeName, String)>,
-    },
-}
-
-fn failed(verdicts: &[Verdict], restored: &[(NodeName, String)]) -> String {
-    let lines = verdicts.iter().map(|verdict| {
-        format!("{}: {} does not hold ({}): {}", verdict.node, verdict.name, verdict.title, verdict.reason)
-    });
-    let back =
-        restored.iter().map(|(node, path)| format!("{node}: the certificate {path} of before is back"));
-    lines.chain(back).collect::<Vec<_>>().join("\n")
-}
 
 /// What a run needs.
 pub struct Apply {
@@ -103,14 +25,22 @@ pub struct Apply {
     pub source: Arc<Source>,
     /// The nodes.
     pub hosts: Hosts,
-    /// Issues the certificates.
-    pub authority: Authority,
+    /// Issues the certificates; `None` where the plan has none.
+    pub authority: Option<Authority>,
+    /// Every check of the cluster.
+    pub checks: Vec<CheckRun>,
     /// Name of the run.
     pub run: String,
+    /// Lines about the run, for its journals.
+    pub about: String,
+    /// How many nodes may be changed at a time.
+    pub parallel: Semaphore,
     /// The clock.
     pub clock: fn() -> time::OffsetDateTime,
     /// Where the run says what happens.
     pub events: Events,
+    /// Whether a node has been told to change something.
+    pub changed: AtomicBool,
 }
 
 impl Apply {
@@ -134,14 +64,22 @@ impl Apply {
             plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster).collect();
         let mut begun: BTreeSet<&str> = BTreeSet::new();
         while let Some(approved) = phases.pop_front() {
+            if begun.contains(approved.phase.name) {
+                continue;
+            }
             let needed = self.needed(approved);
             wait_for(&mut pipelines, &mut pending, |pending| needed.is_disjoint(pending)).await?;
             let early: Vec<&PhasePlan> = phases
                 .iter()
-                .filter(|later| later.phase.early && later.only_starts())
-                .filter(|later| self.needed(later).is_disjoint(&pending))
+                .enumerate()
+                .filter(|(distance, later)| match later.phase.early {
+                    Early::No => false,
+                    Early::Ready => true,
+                    Early::After(_) => *distance == 0,
+                })
+                .map(|(_, later)| *later)
+                .filter(|later| later.only_starts() && self.needed(later).is_disjoint(&pending))
                 .filter(|later| begun.insert(later.phase.name))
-                .copied()
                 .collect();
             self.cluster_phase(approved, &needed, &early).await?;
         }
@@ -159,7 +97,7 @@ impl Apply {
     async fn node_pipeline(&self, plan: &Plan, node: &NodeName) -> Result<(), ApplyError> {
         let only: BTreeSet<NodeName> = [node.clone()].into();
         for approved in node_phases(plan).filter(|phase| phase.changes().any(|(on, _)| on == node)) {
-            let (current, _) = self.again(approved, &only).await?;
+            let current = self.again(approved, &only).await?;
             for step in current.into_iter().flat_map(|phase| phase.waves).flat_map(|wave| wave.steps) {
                 self.step(approved.phase, step).await?;
             }
@@ -167,7 +105,7 @@ impl Apply {
         Ok(())
     }
 
-    /// One phase for all its nodes. While it is checked, the services of `early` phases start.
+    /// One phase for all its nodes. While it is checked, the `early` phases are made.
     async fn cluster_phase(
         &self,
         approved: &PhasePlan,
@@ -177,11 +115,14 @@ impl Apply {
         let begun = Instant::now();
         let title = approved.phase.title;
         self.say(Event::PhaseStarted { title });
-        let (current, observed) = self.again(approved, needed).await?;
-        let checks = plan::checks(&self.source, &observed)?;
-        let own: Vec<CheckRun> =
-            checks.into_iter().filter(|check| check.phase == approved.phase.name).collect();
-        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).cloned().collect();
+        let current = self.again(approved, needed).await?;
+        let own: Vec<CheckRun> = self
+            .checks
+            .iter()
+            .filter(|check| check.phase == approved.phase.name && needed.contains(&check.node))
+            .cloned()
+            .collect();
+        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).map(CheckRun::as_gate).collect();
         let mut made: Vec<Step> = Vec::new();
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
         while let Some(wave) = waves.next() {
@@ -193,11 +134,12 @@ impl Apply {
                 self.check(&gates).await?;
             }
         }
-        let (checked, started) = tokio::join!(self.check(&own), self.start_early(early));
+        let starts = futures_util::future::join_all(early.iter().map(|later| self.make_early(later)));
+        let (checked, started) = tokio::join!(self.check(&own), starts);
         if let Err(error) = checked {
-            return Err(self.put_back(approved.phase, &made, &own, error).await?);
+            return Err(self.put_back(approved.phase, &made, &own, error).await);
         }
-        started?;
+        started.into_iter().collect::<Result<(), ApplyError>>()?;
         self.say(Event::PhaseDone { title, took: begun.elapsed() });
         Ok(())
     }
@@ -215,23 +157,37 @@ impl Apply {
         made: &[Step],
         checks: &[CheckRun],
         error: ApplyError,
-    ) -> Result<ApplyError, ApplyError> {
-        let ApplyError::Checks { verdicts, mut restored } = error else { return Ok(error) };
+    ) -> ApplyError {
+        let ApplyError::Checks { verdicts, mut restored } = error else { return error };
+        if self.source.trust.severed {
+            // What was there before does not verify either.
+            return ApplyError::Checks { verdicts, restored };
+        }
         for step in restore::steps(made, checks, &verdicts) {
             let certificates = step.changes.iter().filter(|change| change.id.kind == "certificate");
-            restored.extend(certificates.map(|change| (step.node.clone(), change.id.name.clone())));
-            self.step(phase, step).await?;
+            let certificates: Vec<_> =
+                certificates.map(|change| (step.node.clone(), change.id.name.clone())).collect();
+            let outcome = self.step(phase, step).await;
+            let outcome = outcome.map_or_else(|error| Some(error.to_string()), |()| None);
+            restored.extend(certificates.into_iter().map(|(node, path)| Restored {
+                node,
+                path,
+                error: outcome.clone(),
+            }));
         }
-        Ok(ApplyError::Checks { verdicts, restored })
+        ApplyError::Checks { verdicts, restored }
     }
 
-    /// Makes the changes of phases that need not wait for their turn.
-    async fn start_early(&self, phases: &[&PhasePlan]) -> Result<(), ApplyError> {
-        for approved in phases {
-            let (current, _) = self.again(approved, &self.needed(approved)).await?;
-            for wave in current.into_iter().flat_map(|phase| phase.waves) {
-                self.wave(approved.phase, wave).await?;
-            }
+    /// Makes the changes of a phase that need not wait for its turn; its checks come with all others, after the run.
+    async fn make_early(&self, approved: &PhasePlan) -> Result<(), ApplyError> {
+        if let Early::After(name) = approved.phase.early {
+            let awaited: Vec<CheckRun> =
+                self.checks.iter().filter(|check| check.name == name).cloned().collect();
+            self.check(&awaited).await?;
+        }
+        let current = self.again(approved, &self.needed(approved)).await?;
+        for wave in current.into_iter().flat_map(|phase| phase.waves) {
+            self.wave(approved.phase, wave).await?;
         }
         Ok(())
     }
@@ -241,14 +197,14 @@ impl Apply {
         &self,
         approved: &PhasePlan,
         nodes: &BTreeSet<NodeName>,
-    ) -> Result<(Option<PhasePlan>, Observed), ApplyError> {
+    ) -> Result<Option<PhasePlan>, ApplyError> {
         let hosts: Hosts = self
             .hosts
             .iter()
             .filter(|(node, _)| nodes.contains(*node))
             .map(|(k, v)| (k.clone(), Arc::clone(v)))
             .collect();
-        let answers = observe::observe(&self.source, &hosts).await?;
+        let answers = observe::observe_phase(&self.source, &hosts, approved.phase.name).await?;
         if let Some((_, error)) = answers.failures.into_iter().next() {
             return Err(error.into());
         }
@@ -269,19 +225,22 @@ impl Apply {
                 }
             }
         }
-        Ok((current, answers.observed))
+        Ok(current)
     }
 
     /// Makes the changes of one step, and confirms those that want it over a new connection.
     async fn step(&self, phase: &'static Phase, step: Step) -> Result<(), ApplyError> {
         let Step { node, changes } = step;
         let Some(host) = self.hosts.get(&node) else { return Ok(()) };
+        let _turn = self.parallel.acquire().await;
         let begun = Instant::now();
         let title = phase.title;
         self.say(Event::StepStarted { node: node.clone(), phase: title, changes: changes.len() });
-        let mut exec = step::exec(&self.run, phase.name, &changes, &self.authority, (self.clock)())?;
+        let authority = self.authority.as_ref();
+        let mut exec = step::exec(&self.run, &self.about, phase.name, &changes, authority, (self.clock)())?;
         let (lines, mut said) = mpsc::unbounded_channel::<String>();
         exec.lines = Some(lines);
+        self.changed.store(true, Ordering::Relaxed);
         let progress = async {
             while let Some(line) = said.recv().await {
                 let number = line.strip_prefix("> ").and_then(|number| number.parse::<usize>().ok());

@@ -21,6 +21,9 @@ pub enum StepError {
     /// A certificate could not be issued.
     #[error("cannot issue the certificate of {0}")]
     Issue(String, #[source] crate::pki::PkiError),
+    /// Nobody can issue a certificate.
+    #[error("cannot issue the certificate of {0}: the key of the authority is lost")]
+    NoKey(String),
     /// The stream could not be written.
     #[error("cannot pack the step")]
     Pack(#[from] std::io::Error),
@@ -29,9 +32,10 @@ pub enum StepError {
 /// The execution that makes `changes`. Certificates are issued here, at `now`.
 pub fn exec(
     run: &str,
+    about: &str,
     phase: &str,
     changes: &[Change],
-    authority: &Authority,
+    authority: Option<&Authority>,
     now: time::OffsetDateTime,
 ) -> Result<Exec, StepError> {
     let mut calls: Vec<(Order, usize, &Call)> = Vec::new();
@@ -42,7 +46,7 @@ pub fn exec(
     let last: BTreeMap<usize, usize> =
         calls.iter().enumerate().map(|(place, (_, number, _))| (*number, place)).collect();
     let mut archive = tar::Builder::new(Vec::new());
-    let mut script = prelude(run, phase);
+    let mut script = prelude(run, about, phase);
     let mut payloads = 0;
     for (place, (_, number, call)) in calls.iter().enumerate() {
         let _ = write!(script, "act {number} {}", call.function);
@@ -77,15 +81,16 @@ pub fn exec(
 
 /// A script that makes one call over a connection of its own.
 pub fn confirmation(run: &str, call: &Call) -> Exec {
-    let mut script = prelude(run, "confirm");
+    let mut script = prelude(run, "", "confirm");
     let _ = writeln!(script, "act 0 {}\nfinish\n}}\nmain </dev/null", call.function);
     Exec::script(script, Duration::from_secs(60))
 }
 
-fn prelude(run: &str, phase: &str) -> String {
+fn prelude(run: &str, about: &str, phase: &str) -> String {
     format!(
-        "RUN_ID={}\nPHASE={}\n{}{}{}main() {{\n",
+        "RUN_ID={}\nRUN_ABOUT={}\nPHASE={}\n{}{}{}main() {{\n",
         quote(run),
+        quote(about),
         quote(phase),
         include_str!("step.sh"),
         resource::SHELL,
@@ -97,7 +102,7 @@ fn pack(
     archive: &mut tar::Builder<Vec<u8>>,
     name: &str,
     payload: &Payload,
-    authority: &Authority,
+    authority: Option<&Authority>,
     now: time::OffsetDateTime,
 ) -> Result<(), StepError> {
     match payload {
@@ -112,10 +117,11 @@ fn pack(
 }
 
 fn issue(
-    authority: &Authority,
+    authority: Option<&Authority>,
     request: &LeafRequest,
     now: time::OffsetDateTime,
 ) -> Result<crate::pki::Leaf, StepError> {
+    let authority = authority.ok_or_else(|| StepError::NoKey(request.common_name.clone()))?;
     authority
         .issue(request, now, &mut rand::rng())
         .map_err(|error| StepError::Issue(request.common_name.clone(), error))

@@ -1,5 +1,7 @@
 # One step of a run on one node. What it does is idempotent; the run that follows a killed one finishes it.
 umask 077
+# PostgreSQL's own programs before Debian's wrappers, which take longer than what they start.
+for postgresql in /usr/lib/postgresql/*/bin; do PATH=$postgresql:$PATH; done
 RUN_DIR=/var/lib/deploy/runs/$RUN_ID
 # What a call says is kept in memory: the disk may be what is wrong.
 STEP_OUTPUT=/run/deploy/output.$$
@@ -13,9 +15,12 @@ if ! flock -w 300 9; then
     echo '| another step has been running on this node for five minutes'
     exit 1
 fi
+STEP_LINE='
+'
 # The folders of the last twenty runs are kept.
 # shellcheck disable=SC2012 # names are run ids
 ls -1t /var/lib/deploy/runs | tail -n +21 | while read -r old; do rm -rf "/var/lib/deploy/runs/${old:?}"; done
+[ -e "$RUN_DIR/about" ] || printf '%s\nfrom=%s\n' "$RUN_ABOUT" "${SSH_CONNECTION%% *}" >"$RUN_DIR/about"
 printf '%s %s begins\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
 
 # act NUMBER FUNCTION ARGUMENT… : makes one call of a change; when it fails, its last lines go back and the step ends.
@@ -29,7 +34,8 @@ act() {
         "$@"
     ) >"$STEP_OUTPUT" 2>&1 9>&-
     act_status=$?
-    printf '%s %s %s: %s\n' "$(date -u +%FT%TZ)" "$PHASE" "$1 $(printf %s "${2:-}" | head -c 80 | tr '\n' ' ')" "$act_status" >>"$RUN_DIR/journal"
+    act_about=${2:-}
+    printf '%s %s %s %.80s: %s\n' "$(date -u +%FT%TZ)" "$PHASE" "$1" "${act_about%%"$STEP_LINE"*}" "$act_status" >>"$RUN_DIR/journal"
     if [ $act_status -ne 0 ]; then
         printf '! %s %s\n' "$act_number" "$act_status"
         tail -n 25 "$STEP_OUTPUT" | sed 's/^/| /'

@@ -11,6 +11,7 @@ use crate::pki::{Certificate, bundle};
 use crate::render::{self, RenderError, Source};
 use crate::resource::{Call, Context, Fields, Id, sha256};
 use crate::role::Manifest;
+use crate::secrets::CaMaterial;
 
 mod own;
 #[cfg(test)]
@@ -82,6 +83,10 @@ pub struct AuthorityEntry {
     pub expires: String,
     /// Nodes that trust it with every service.
     pub trusted_by: Vec<NodeName>,
+    /// What is to be done.
+    pub state: State,
+    /// Why, where something is.
+    pub problem: Option<String>,
 }
 
 /// All of them.
@@ -120,7 +125,7 @@ impl Report {
     pub fn read(
         source: &Source,
         observed: &Observed,
-        authorities: &[(&'static str, &str)],
+        authorities: &[(&'static str, &CaMaterial)],
         within: Option<i64>,
         now: OffsetDateTime,
     ) -> Result<Self, RenderError> {
@@ -156,23 +161,45 @@ impl Report {
             }
         }
         certificates.extend(own::entries(source, observed, within, now));
-        let authorities = authorities.iter().filter_map(|(role, pem)| {
-            let certificate = Certificate::parse(pem).ok()?;
+        // What is issued later than this ends before its time.
+        let window =
+            i64::from(source.cluster.inventory.trust.certificate_days / 3).max(within.unwrap_or_default());
+        let pems: Vec<&str> = authorities.iter().map(|(_, ca)| ca.certificate.as_str()).collect();
+        let authorities = authorities.iter().filter_map(|(role, ca)| {
+            let certificate = Certificate::parse(&ca.certificate).ok()?;
+            let (days_left, expires) = (certificate.days_left(now), certificate.not_after.date().to_string());
+            let (state, problem) = if certificate.not_after <= now {
+                (State::Wrong, Some(format!("expired on {expires}: nothing that it issued verifies")))
+            } else if ca.key.is_empty() {
+                (State::Wrong, Some("nobody has its key".to_owned()))
+            } else if days_left <= window {
+                (State::Due, Some(format!("ends in {days_left} days, and all that it issues with it")))
+            } else {
+                (State::Ok, None)
+            };
             Some(AuthorityEntry {
-                days_left: certificate.days_left(now),
-                expires: certificate.not_after.date().to_string(),
-                trusted_by: trusting(source, observed, pem, authorities),
+                days_left,
+                expires,
+                trusted_by: trusting(source, observed, &ca.certificate, &pems),
                 subject: certificate.subject,
                 fingerprint: certificate.fingerprint,
                 role,
+                state,
+                problem,
             })
         });
         Ok(Self { certificates, authorities: authorities.collect() })
     }
 
-    /// The most that is to be done about any certificate.
+    /// The most that is to be done about any certificate or authority.
     pub fn worst(&self) -> State {
-        self.certificates.iter().map(|entry| entry.state).max().unwrap_or(State::Ok)
+        let all = self.certificates.iter().map(|entry| entry.state);
+        all.chain(self.authorities.iter().map(|authority| authority.state)).max().unwrap_or(State::Ok)
+    }
+
+    /// An authority has ended: only another one mends what it issued.
+    pub fn expired(&self) -> bool {
+        self.authorities.iter().any(|authority| authority.days_left < 0)
     }
 }
 
@@ -240,14 +267,9 @@ fn flaws(
 }
 
 /// The nodes whose every trust bundle holds `pem`.
-fn trusting(
-    source: &Source,
-    observed: &Observed,
-    pem: &str,
-    authorities: &[(&'static str, &str)],
-) -> Vec<NodeName> {
+fn trusting(source: &Source, observed: &Observed, pem: &str, authorities: &[&str]) -> Vec<NodeName> {
     let mut holding: BTreeSet<String> = [sha256(pem.as_bytes())].into();
-    if let [(_, old), (_, new)] = authorities {
+    if let [old, new] = authorities {
         holding.insert(sha256(bundle(old, new).as_bytes()));
     }
     let trusts = |node: &NodeName, seen: &Observation| {

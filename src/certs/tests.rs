@@ -63,7 +63,8 @@ impl Fixture {
 
     fn report(&self, within: Option<i64>, now: OffsetDateTime) -> Report {
         let observed = Observed::from([(NodeName::from("n1"), self.seen.clone())]);
-        let authorities = [("current", self.authority.certificate_pem())];
+        let material = self.authority.to_material();
+        let authorities = [("current", &material)];
         Report::read(&self.source, &observed, &authorities, within, now).unwrap()
     }
 
@@ -134,4 +135,22 @@ fn an_authority_is_trusted_by_a_node_when_each_of_its_services_does() {
         it.set(Id::new("file", path), "sha256", &hash);
     }
     assert_eq!(it.report(None, NOW).authorities[0].trusted_by, ["n1".into()]);
+}
+
+#[test]
+fn an_authority_that_nears_its_end_has_ended_or_lost_its_key_is_named() {
+    let it = Fixture::new();
+    let at = |now: OffsetDateTime, within| {
+        let report = it.report(within, now);
+        (report.authorities[0].state, report.expired())
+    };
+    assert_eq!(at(NOW, None), (State::Ok, false));
+    assert_eq!(at(NOW + time::Duration::days(3652 - 130), None), (State::Ok, false));
+    assert_eq!(at(NOW + time::Duration::days(3652 - 100), None), (State::Due, false));
+    assert_eq!(at(NOW + time::Duration::days(3652 - 130), Some(140)), (State::Due, false));
+    assert_eq!(at(NOW + time::Duration::days(3653), None), (State::Wrong, true));
+    let mut lost = it.authority.to_material();
+    lost.key = crate::secrets::Secret::new("");
+    let report = Report::read(&it.source, &Observed::new(), &[("current", &lost)], None, NOW).unwrap();
+    assert_eq!(report.authorities[0].problem.as_deref(), Some("nobody has its key"));
 }

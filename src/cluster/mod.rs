@@ -7,9 +7,9 @@ pub use name::NodeName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::inventory::Inventory;
 use crate::inventory::model::Kind;
 use crate::inventory::placement::{process_nodes, virtual_ip_nodes};
+use crate::inventory::{Inventory, REDIS, redis_port, wanted};
 use crate::role::{Library, Manifest, PlacedBy};
 
 /// A cluster: every node with its roles.
@@ -66,12 +66,39 @@ impl Cluster {
                     (None, Some(on)) => on.iter().any(|wanted| wanted == name.as_str()),
                     (None, None) => by_kind(manifest, &node.kinds),
                 };
-                if placed && (manifest.role != "firewall" || inventory.firewall.enabled) {
+                if placed && wanted(&inventory, &manifest.role) {
                     node.roles.insert(manifest.role.clone());
                 }
             }
         }
         Self { inventory, nodes }
+    }
+
+    /// The manifests as this cluster has them: without what belongs to roles that no node runs, and with the port that
+    /// Redis has here.
+    #[must_use]
+    pub fn fit(&self, mut library: Library) -> Library {
+        let runs =
+            |with: &Option<String>| with.as_deref().is_none_or(|role| self.with_role(role).next().is_some());
+        for manifest in library.roles.values_mut() {
+            manifest.packages.retain(|package| runs(&package.with));
+            manifest.ports.retain(|port| runs(&port.with));
+            manifest.checks.retain(|check| runs(&check.with));
+        }
+        if let Some(manifest) = library.roles.get_mut("redis") {
+            let own = redis_port(&self.inventory);
+            let served = manifest.certificates.iter_mut().flat_map(|certificate| &mut certificate.served);
+            let ports = manifest.ports.iter_mut().map(|port| &mut port.port);
+            for port in served.map(|at| &mut at.port).chain(ports).filter(|port| **port == REDIS) {
+                *port = own;
+            }
+        }
+        library
+    }
+
+    /// The port of Redis on its nodes.
+    pub fn redis_port(&self) -> u16 {
+        redis_port(&self.inventory)
     }
 
     /// Name of the cluster.

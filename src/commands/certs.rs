@@ -12,15 +12,14 @@ use super::apply::{carry_out, confirm};
 use super::project::{self, Project};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
+use crate::exit::{Ended, Exit};
+use crate::live::Reached;
 use crate::pki::{Authority, Handover};
 use crate::plan::Plan;
 use crate::render::Renewal;
 use crate::secrets::Store;
 use crate::ui::Hint;
 use crate::{observe, ui};
-
-/// Exit code where a certificate has to be renewed or mended.
-const DUE: u8 = 2;
 
 pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
     match (&wanted.command, &wanted.inventory) {
@@ -43,8 +42,8 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     let project = Project::open(global, inventory).await?;
     let source = &project.source;
     let answers = observe::observe_also(source, &project.hosts(), |node| certs::probes(source, node)).await?;
-    let current = project.store.ca().map(|ca| ("current", ca.certificate.as_str()));
-    let next = project.store.next_ca().map(|ca| ("next", ca.certificate.as_str()));
+    let current = project.store.ca().map(|ca| ("current", ca));
+    let next = project.store.next_ca().map(|ca| ("next", ca));
     let authorities: Vec<_> = current.into_iter().chain(next).collect();
     let report =
         Report::read(source, &answers.observed, &authorities, within, time::OffsetDateTime::now_utc())?;
@@ -58,8 +57,8 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     }
     Ok(match report.worst() {
         State::Ok => ExitCode::SUCCESS,
-        State::Due | State::Wrong => ExitCode::from(DUE),
-        State::Unknown => ExitCode::FAILURE,
+        State::Due | State::Wrong => Exit::Pending.into(),
+        State::Unknown => Exit::Unreachable.into(),
     })
 }
 
@@ -80,7 +79,11 @@ fn store_with_ca(global: &Global, inventory: &Path) -> Result<Store> {
     let files = project::files(inventory)?;
     let (store, _) = project::open_store(global, &files)?;
     if store.ca().is_none() {
-        let hint = Hint(format!("`deploy apply {}` makes one", inventory.display()));
+        let hint = Hint(format!(
+            "`deploy apply {0}` makes one; where the cluster runs and its store was lost, \
+             `deploy certs rotate-ca {0} --lost-key` takes it over",
+            inventory.display()
+        ));
         return Err(anyhow!("the cluster has no authority yet").context(hint));
     }
     Ok(store)
@@ -133,40 +136,41 @@ fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
 
 async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
     let inventory = args.target.inventory.display();
-    store_with_ca(global, &args.target.inventory)?;
+    if !args.lost_key {
+        store_with_ca(global, &args.target.inventory)?;
+    }
+    let mut project = Project::open(global, &args.target.inventory).await?;
+    if args.lost_key {
+        project.adopt().await?;
+    }
+    if project.store.next_ca().is_none() {
+        let new = Authority::create(
+            project.source.cluster.name(),
+            time::OffsetDateTime::now_utc(),
+            Authority::DEFAULT_YEARS,
+            &mut rand::rng(),
+        )?;
+        project.store.set_next_ca(new.to_material());
+    }
     loop {
         let begun = Instant::now();
-        let mut project = Project::open(global, &args.target.inventory).await?;
-        if project.store.next_ca().is_none() {
-            let new = Authority::create(
-                project.source.cluster.name(),
-                time::OffsetDateTime::now_utc(),
-                Authority::DEFAULT_YEARS,
-                &mut rand::rng(),
-            )?;
-            project.store.set_next_ca(new.to_material());
-        }
         let observed = project.observe().await?;
+        project.require_known(&observed)?;
         let reached = project.handover(&observed).context("the store has no certificate authority")?;
-        if reached.step == Handover::Done {
-            project.store.promote_next_ca();
-            project.save()?;
-            nothing(global, reached.step.title());
-            return Ok(ExitCode::SUCCESS);
+        project.take_step(reached)?;
+        let severed = project.source.trust.severed;
+        if reached.step == Handover::Done && !severed {
+            return finish(global, &mut project);
         }
-        project.take_step(reached.step)?;
         let plan = super::plan::from(&project, &observed).await?;
+        if plan.is_empty() && severed {
+            return finish(global, &mut project);
+        }
         if plan.is_empty() {
             bail!("the nodes are in a state that no step leads out of; `deploy certs {inventory}` shows it");
         }
         if !global.json {
-            ui::talk(&format!("{}\n", reached.step.title()));
-        }
-        if reached.step == Handover::Reissue {
-            ui::talk(&format!(
-                "note: a client that trusts the old authority alone is refused from here on; \
-                 `deploy certs ca {inventory}` prints the file that clients need\n"
-            ));
+            tell_step(&project, reached, &inventory.to_string());
         }
         if args.dry_run {
             show(global, &plan);
@@ -178,12 +182,53 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
         if !done.verified() {
             let hint =
                 format!("mend what does not hold; `deploy certs rotate-ca {inventory}` goes on from here");
-            return Err(anyhow!("the step is made, and not every check holds").context(Hint(hint)));
+            let ended = Ended::new(Exit::Unverified, "the step is made, and not every check holds");
+            return Err(anyhow::Error::new(ended).context(Hint(hint)));
+        }
+        if severed {
+            return finish(global, &mut project);
         }
         if args.step && reached.step != Handover::Drop {
             nothing(global, &format!("`deploy certs rotate-ca {inventory}` makes the next step"));
             return Ok(ExitCode::SUCCESS);
         }
+    }
+}
+
+/// The new authority is the only one from now on.
+fn finish(global: &Global, project: &mut Project) -> Result<ExitCode> {
+    project.store.promote_next_ca();
+    project.save()?;
+    nothing(global, Handover::Done.title());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a step does, and what is to be known before it is made.
+fn tell_step(project: &Project, reached: Reached, inventory: &str) {
+    if project.source.trust.severed {
+        let day = project.expired().unwrap_or_default();
+        ui::talk(&format!(
+            "One step: every node trusts the new authority alone, and every certificate is issued by it\n\n\
+             The old authority expired on {day}: no new connection between the services verifies any more. All nodes\n\
+             change at once, because none can be told healthy before the others have changed. etcd restarts everywhere;\n\
+             PostgreSQL takes no writes until a leader is elected, its data is not touched. `deploy certs ca {inventory}`\n\
+             prints the file that clients need from now on.\n"
+        ));
+        return;
+    }
+    ui::talk(&format!("{}\n", reached.step.title()));
+    if project.key_is_lost() && reached.step == Handover::Trust {
+        ui::talk(if reached.trusted {
+            "The key of the old authority is lost: the new one issues what a service needs to hear of it.\n"
+        } else {
+            "The key of the old authority is lost: what it has issued goes on to verify until it is replaced.\n"
+        });
+    }
+    if reached.step == Handover::Reissue {
+        ui::talk(&format!(
+            "note: a client that trusts the old authority alone is refused from here on; \
+             `deploy certs ca {inventory}` prints the file that clients need\n"
+        ));
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
+use crate::exit::Exit;
 use crate::ui::Hint;
 use crate::verify::{Outcome, Verdict};
 use crate::{preflight, ui};
@@ -29,7 +30,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
         ui::data(&ui::checks(&verdicts));
     }
     let failed = |verdict: &Verdict| verdict.outcome == Outcome::Fail;
-    Ok(if verdicts.iter().any(failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if verdicts.iter().any(failed) { Exit::Unfit.into() } else { ExitCode::SUCCESS })
 }
 
 /// An error with its causes, its hint on a line of its own.

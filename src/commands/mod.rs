@@ -4,27 +4,40 @@ mod app;
 mod apply;
 mod certs;
 mod check;
+mod drift;
+mod graph;
+mod handover;
+mod history;
 mod init;
 mod lab;
+mod lock;
 mod plan;
 mod project;
+mod redis;
 mod render;
+mod saved;
 mod secrets;
 mod status;
 mod verify;
+mod who;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::CommandFactory;
 use tokio::sync::OnceCell;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Described};
+use crate::plan::Report;
 use crate::secrets::Secret;
 use crate::{inventory, ui};
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &cli.log {
+        ui::log_into(path).with_context(|| format!("cannot write the log {}", path.display()))?;
+    }
     let global =
         Global { json: cli.json, identity: cli.identity, trace: cli.trace, outside: OnceCell::new() };
     match cli.command {
@@ -37,9 +50,17 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Certs(command) => certs::run(&global, &command).await,
         Command::App(args) => app::run(&global, &args).await,
         Command::Render(args) => render::run(&global, &args),
+        Command::Redis(command) => redis::run(&global, &command).await,
         Command::Secrets(command) => secrets::run(&global, command).await,
-        Command::Schema => {
-            ui::json(&inventory::schema());
+        Command::Drift(target) => drift::run(&global, &target).await,
+        Command::Graph(args) => graph::run(&global, &args),
+        Command::History(args) => history::run(&global, &args).await,
+        Command::Lock(command) => lock::run(&global, &command).await,
+        Command::Schema { of } => {
+            ui::json(&match of {
+                Described::Inventory => inventory::schema(),
+                Described::Plan => Report::schema(),
+            });
             Ok(ExitCode::SUCCESS)
         }
         Command::Lab(command) => lab::run(&global, command).await,

@@ -1,44 +1,97 @@
 //! `deploy plan`: what apply would change.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::Global;
 use super::project::Project;
+use super::who::who;
+use crate::exit::Exit;
 use crate::live::Observed;
-use crate::pki::Handover;
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
+use crate::resource::{Call, Id};
+use crate::secrets::{Seal, write_sealed};
 use crate::ui::Hint;
 use crate::{cli, observe, plan, ui};
 
-/// Exit code of `--detailed-exitcode` when there is something to change.
-const PENDING: u8 = 2;
-
 pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
-    let plan = make(&mut project).await?;
+    let selection = selection(&args.narrow);
+    selection.check(&project.source.cluster)?;
+    let (mut plan, observed) = observed(&mut project, &[]).await?;
+    selection.narrow(&mut plan, &project.source.cluster)?;
+    if let Some(file) = &args.out {
+        save(&project, &plan, &observed, selection, file)?;
+    }
+    let executions = project.executions();
+    let executions = executions.into_iter().map(|(node, count)| (node.to_string(), count)).collect();
+    let report = Report { executions, ..Report::of(&plan) };
+    if let Some(file) = &args.json_into {
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     if global.json {
-        let mut json = ui::plan_json(&plan);
-        json["executions"] = serde_json::to_value(project.executions())?;
-        ui::json(&json);
+        ui::json(&report);
+    } else if args.markdown {
+        ui::data(&ui::markdown(project.source.cluster.name(), &plan));
     } else {
-        ui::data(&ui::plan(&plan));
+        ui::report(&ui::plan(&plan));
+    }
+    if let Some(file) = &args.out {
+        let (file, inventory) = (file.display(), args.target.inventory.display());
+        ui::talk(&format!("saved: `deploy apply {inventory} --plan {file}` carries out exactly this"));
     }
     let pending = args.detailed_exitcode && !plan.is_empty();
-    Ok(if pending { ExitCode::from(PENDING) } else { ExitCode::SUCCESS })
+    Ok(if pending { Exit::Pending.into() } else { ExitCode::SUCCESS })
+}
+
+/// What the flags ask for.
+pub fn selection(narrow: &cli::Narrow) -> Selection {
+    Selection {
+        on: narrow.on.clone(),
+        phases: narrow.phase.iter().cloned().collect(),
+        skip: narrow.skip_phase.iter().cloned().collect(),
+    }
+}
+
+/// Writes the plan for `apply --plan`, to whoever the inventory lets open the secrets.
+fn save(
+    project: &Project,
+    plan: &Plan,
+    observed: &Observed,
+    selection: Selection,
+    file: &Path,
+) -> Result<()> {
+    let saved = Saved {
+        format: SAVED_FORMAT,
+        id: super::apply::run_id()?,
+        cluster: project.source.cluster.name().to_owned(),
+        by: who(),
+        inputs: project.inputs(),
+        selection,
+        changes: Saved::changes_of(plan, observed),
+        made: project.made.clone(),
+    };
+    let recipients = project.recipients();
+    let seal =
+        if recipients.is_empty() { project.store.seal().clone() } else { Seal::Recipients(recipients) };
+    let text = zeroize::Zeroizing::new(serde_json::to_string(&saved)?);
+    Ok(write_sealed(file, &seal, &text)?)
 }
 
 /// The plan for what the nodes say now. A step from one authority to the next that has begun is finished by it; the
 /// next step is not begun.
 pub async fn make(project: &mut Project) -> Result<Plan> {
-    let observed = project.observe().await?;
-    if let Some(reached) = project.handover(&observed)
-        && (reached.begun || reached.step == Handover::Trust)
-    {
-        project.take_step(reached.step)?;
-    }
-    from(project, &observed).await
+    Ok(observed(project, &[]).await?.0)
+}
+
+/// The same with what the nodes said, to these questions too.
+pub async fn observed(project: &mut Project, more: &[(Id, Call)]) -> Result<(Plan, Observed)> {
+    let observed = project.observe_also(more).await?;
+    project.go_on(&observed)?;
+    Ok((from(project, &observed).await?, observed))
 }
 
 /// The plan for what was observed, with the texts that its diffs compare.

@@ -10,13 +10,15 @@ use super::Global;
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::{self, Inventory, Places, Problem, Problems};
 use crate::live::Observed;
-use crate::live::{self, Reached, secret_names, secret_uses};
-use crate::observe::{self, Hosts};
-use crate::pki::{Authority, Handover, OwnCertificate, Trust, Unfit};
+use crate::live::{self, secret_names, secret_uses};
+use crate::observe::{self, Hosts, Unanswered};
+use crate::pki::{Authority, OwnCertificate, Trust, Unfit};
+use crate::plan::{Inputs, Made};
 use crate::render::Source;
+use crate::resource::{Call, Id};
 use crate::role::Library;
 use crate::secrets::{
-    CaMaterial, Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
+    Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
 };
 use crate::transport::{Fleet, Trace};
 use crate::ui::Hint;
@@ -32,6 +34,10 @@ pub struct Project {
     pub store: Store,
     /// The nodes.
     pub fleet: Fleet,
+    /// What the nodes said when they were last observed.
+    pub observed: Observed,
+    /// What was not in the store, and was made for this run.
+    pub made: Made,
     text: Text,
 }
 
@@ -70,6 +76,7 @@ pub fn files(path: &Path) -> Result<Files> {
     let inventory::Loaded { inventory, dir, file, source, places } = inventory::load(path)?;
     let library = Library::with_folder(&dir)?;
     let cluster = Cluster::new(inventory, &library);
+    let library = cluster.fit(library);
     let names = secret_names(&cluster, &library);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut problems = inventory::check_secrets(&cluster.inventory, &places, &names);
@@ -123,7 +130,7 @@ fn own_certificates(inventory: &Inventory, dir: &Path) -> (BTreeMap<String, OwnC
 impl Files {
     /// The recipients that the inventory names.
     pub fn recipients(&self) -> BTreeSet<Recipient> {
-        self.cluster.inventory.trust.recipients.iter().filter_map(|text| text.parse().ok()).collect()
+        recipients(&self.cluster)
     }
 
     /// The secrets that do not come from the store.
@@ -131,6 +138,10 @@ impl Files {
         let sources = &self.cluster.inventory.secrets;
         sources.iter().filter_map(|(name, source)| Some((name.clone(), source.outside()?))).collect()
     }
+}
+
+fn recipients(cluster: &Cluster) -> BTreeSet<Recipient> {
+    cluster.inventory.trust.recipients.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// Opens the store beside the inventory by the identity at hand.
@@ -194,6 +205,16 @@ async fn fetch_all(files: &Files) -> Result<BTreeMap<String, Secret>> {
     }
 }
 
+/// What all nodes said; an error that names every node that said nothing.
+pub fn everyone(answers: observe::Answers) -> Result<Observed> {
+    if answers.failures.is_empty() {
+        return Ok(answers.observed);
+    }
+    let unanswered = Unanswered(answers.failures);
+    let hint = Hint(unanswered.hint());
+    Err(anyhow::Error::new(unanswered).context(hint))
+}
+
 fn hinted(error: OutsideError) -> anyhow::Error {
     let hint = Hint(error.hint());
     anyhow::Error::new(error).context(hint)
@@ -223,6 +244,7 @@ impl Project {
         change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
         let Files { cluster, library, dir, own_certificates, text } = files;
+        let mut made = Made::default();
         let mut rng = rand::rng();
         if store.ca().is_none() {
             let authority = Authority::create(
@@ -231,10 +253,18 @@ impl Project {
                 Authority::DEFAULT_YEARS,
                 &mut rng,
             )?;
-            store.set_ca(authority.to_material());
+            let material = authority.to_material();
+            made.authority = Some((material.certificate.clone(), material.key.expose().to_owned()));
+            store.set_ca(material);
         }
         for name in secret_names(&cluster, &library) {
-            secrets.entry(name).or_insert_with_key(|name| store.ensure(name, &mut rng).0);
+            secrets.entry(name).or_insert_with_key(|name| {
+                let (secret, new) = store.ensure(name, &mut rng);
+                if new {
+                    made.secrets.insert(name.clone(), secret.expose().to_owned());
+                }
+                secret
+            });
         }
         let trust = resting(&store)?;
         let trace = global.trace.as_deref().map(|path| {
@@ -245,7 +275,7 @@ impl Project {
         let mut source = Source::new(cluster, library, secrets, trust)?;
         source.own_certificates = own_certificates;
         let source = Arc::new(source);
-        Ok(Self { source, store, fleet, text })
+        Ok(Self { source, store, fleet, observed: Observed::new(), text, made })
     }
 
     /// What the inventory says that does not fit the nodes, with its place.
@@ -253,33 +283,17 @@ impl Project {
         self.text.refuse(inventory::placed(&self.text.places, live::misfits(&self.source, observed)))
     }
 
-    /// Writes the store, if anything was generated.
-    pub fn save(&mut self) -> Result<()> {
-        self.store.save().context("cannot save the secret store; nothing was changed on any node")?;
+    /// Gives a secret of the store a new value, in memory, for whatever is planned from now on.
+    pub fn renew(&mut self, name: &str) -> Result<()> {
+        self.store.renew(name, &mut rand::rng());
+        let value = self.store.secret(name).cloned().unwrap_or_else(|| Secret::new(""));
+        self.source_mut()?.set_secret(name, value)?;
         Ok(())
     }
 
-    /// Issues certificates: the next authority where every node that will see one of its certificates trusts it.
-    pub fn authority(&self) -> Result<Authority> {
-        let issues = |ca: &&CaMaterial| self.source.trust.issuers == [ca.certificate.clone()];
-        let next = self.store.next_ca().filter(issues);
-        let material = next.or(self.store.ca()).context("the store has no certificate authority")?;
-        Ok(Authority::from_material(material)?)
-    }
-
-    /// Where the nodes are on the way to the next authority, if there is one.
-    pub fn handover(&self, observed: &Observed) -> Option<Reached> {
-        let (old, new) = (self.store.ca()?, self.store.next_ca()?);
-        Some(live::reached(&self.source, observed, &old.certificate, &new.certificate))
-    }
-
-    /// From now on, plans want what this step of a hand-over wants.
-    pub fn take_step(&mut self, step: Handover) -> Result<()> {
-        if let (Some(old), Some(new)) = (self.store.ca(), self.store.next_ca()) {
-            let mark = self.source.trust.mark.clone();
-            let trust = Trust::of(step, &old.certificate, &new.certificate, &mark);
-            self.source_mut()?.trust = trust;
-        }
+    /// Writes the store, if anything was generated.
+    pub fn save(&mut self) -> Result<()> {
+        self.store.save().context("cannot save the secret store; nothing was changed on any node")?;
         Ok(())
     }
 
@@ -293,16 +307,26 @@ impl Project {
         self.fleet.hosts()
     }
 
+    /// The recipients that the inventory names.
+    pub fn recipients(&self) -> BTreeSet<Recipient> {
+        recipients(&self.source.cluster)
+    }
+
+    /// What is wanted, as digests.
+    pub fn inputs(&self) -> Inputs {
+        Inputs::of(&self.source, &self.text.source)
+    }
+
     /// What all nodes say; an error that names every node that says nothing.
-    pub async fn observe(&self) -> Result<Observed> {
-        let answers = observe::observe(&self.source, &self.hosts()).await?;
-        let Some((_, first)) = answers.failures.first_key_value() else { return Ok(answers.observed) };
-        let hint = match first {
-            observe::ObserveError::Failure(failure) => failure.hint(),
-            _ => "every node of the inventory must answer before anything is changed".into(),
-        };
-        let all: Vec<String> = answers.failures.values().map(ToString::to_string).collect();
-        Err(anyhow!(all.join("\n       ")).context(Hint(hint)))
+    pub async fn observe(&mut self) -> Result<Observed> {
+        self.observe_also(&[]).await
+    }
+
+    /// The same with more questions to each node.
+    pub async fn observe_also(&mut self, more: &[(Id, Call)]) -> Result<Observed> {
+        let answers = observe::observe_also(&self.source, &self.hosts(), |_| more.to_vec()).await?;
+        self.observed.clone_from(&answers.observed);
+        everyone(answers)
     }
 
     /// Remote executions so far, by node.

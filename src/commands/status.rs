@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
+use crate::exit::Exit;
 use crate::status::{Health, Remedies, Status};
 use crate::{observe, ui};
 
@@ -23,5 +24,5 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     } else {
         ui::data(&ui::status(&status));
     }
-    Ok(if status.health == Health::Healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.health == Health::Healthy { ExitCode::SUCCESS } else { Exit::Unverified.into() })
 }

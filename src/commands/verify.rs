@@ -10,7 +10,9 @@ use serde_json::json;
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
+use crate::exit::Exit;
 use crate::observe::{self, Hosts};
+use crate::plan::CheckRun;
 use crate::render::Source;
 use crate::verify::{Outcome, Verdict};
 use crate::{live, plan, ui, verify};
@@ -24,18 +26,14 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
         ui::data(&text(&verdicts, true));
     }
     let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
 }
 
 /// Runs every check on every node that answers; one that does not is a failed check of its own.
-pub async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
-    let answers = observe::observe(source, hosts).await?;
-    let checks = plan::checks(source, &answers.observed)?;
-    let (mut verdicts, exposed) =
-        tokio::join!(verify::run(hosts, &checks), verify::exposure(&source.cluster, &source.library));
-    if source.cluster.inventory.firewall.enabled {
-        verdicts.extend(exposed);
-    }
+async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
+    let answers = observe::observe_only(hosts, |node| live::address_probes(source, node)).await?;
+    let checks = plan::checks(source, &live::facts(&answers.observed))?;
+    let mut verdicts = these(source, hosts, &checks, true).await;
     verdicts.extend(live::held_once(source, &answers.observed));
     verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {
         name: "node/reachable".into(),
@@ -45,6 +43,17 @@ pub async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
         reason: error.to_string(),
     }));
     Ok(verdicts)
+}
+
+/// Runs `checks`, and tries the ports from here where that is wanted too.
+pub async fn these(source: &Source, hosts: &Hosts, checks: &[CheckRun], ports: bool) -> Vec<Verdict> {
+    if !ports || !source.cluster.inventory.firewall.enabled {
+        return verify::run(hosts, checks).await;
+    }
+    let exposure = verify::exposure(&source.cluster, &source.library);
+    let (mut verdicts, exposed) = tokio::join!(verify::run(hosts, checks), exposure);
+    verdicts.extend(exposed);
+    verdicts
 }
 
 /// The verdicts as text: those that failed, all of them when asked, and how many of each.

@@ -9,15 +9,18 @@ pub struct KnownRoles(BTreeMap<String, Vec<u16>>);
 impl KnownRoles {
     /// The roles that come with `deploy`.
     pub fn built_in() -> Self {
-        let table: [(&str, &[u16]); 8] = [
+        let table: [(&str, &[u16]); 10] = [
             ("base", &[]),
             ("firewall", &[]),
             ("etcd", &[2379, 2380, 2381]),
             ("patroni", &[5432, 8008]),
-            ("haproxy", &[5000, 5001, 5002, 7000]),
+            ("haproxy", &[5000, 5001, 5002, 6379, 7000]),
             ("keepalived", &[]),
             ("nginx", &[]),
             ("pgbouncer", &[6432]),
+            // Of Redis itself, the inventory may choose another one: see `placement::redis_port`.
+            ("redis", &[6379]),
+            ("sentinel", &[26379]),
         ];
         table.into_iter().fold(Self::default(), |known, (role, ports)| known.and(role, ports))
     }

@@ -19,6 +19,7 @@ mod wording;
 pub use known_roles::KnownRoles;
 pub use load::{InventoryError, Loaded, load, parse, parse_with};
 pub use model::Inventory;
+pub use placement::{REDIS, redis_port, wanted};
 pub use places::{Place, Places};
 pub use problem::{Problem, Problems};
 pub use rules::{check_release, check_secrets, placed};

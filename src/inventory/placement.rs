@@ -4,13 +4,18 @@ use std::collections::BTreeSet;
 
 use super::model::{Application, Inventory, Kind};
 
+/// The port that HAProxy leads to the primary of Redis.
+pub const REDIS: u16 = 6379;
+/// The port of Redis itself beside HAProxy.
+const REDIS_BESIDE_HAPROXY: u16 = 6380;
+
 /// The kinds that get a role by default; `None` means that it goes by `on` alone.
 fn kinds(role: &str) -> Option<&'static [Kind]> {
     match role {
         "base" | "firewall" => Some(&[Kind::Manager, Kind::Worker, Kind::App]),
-        "etcd" | "haproxy" => Some(&[Kind::Manager]),
+        "etcd" | "haproxy" | "sentinel" => Some(&[Kind::Manager]),
         "patroni" => Some(&[Kind::Worker]),
-        "pgbouncer" => Some(&[Kind::App]),
+        "pgbouncer" | "redis" => Some(&[Kind::App]),
         _ => None,
     }
 }
@@ -20,6 +25,7 @@ pub fn nodes_of<'a>(inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
     match role {
         "keepalived" => return virtual_ip_nodes(inventory),
         "nginx" => return process_nodes(inventory),
+        _ if !wanted(inventory, role) => return Vec::new(),
         _ => {}
     }
     let placed = inventory.roles.get(role).and_then(|settings| settings.on.as_ref());
@@ -45,4 +51,21 @@ pub fn process_nodes(inventory: &Inventory) -> Vec<&str> {
     let served: BTreeSet<&String> =
         groups.filter(|group| !group.processes.is_empty()).flat_map(|group| group.nodes).collect();
     inventory.nodes.keys().filter(|name| served.contains(name)).map(String::as_str).collect()
+}
+
+/// Whether a role runs at all: Redis can be switched off, and Sentinel is there for Redis.
+pub fn wanted(inventory: &Inventory, role: &str) -> bool {
+    match role {
+        "firewall" => inventory.firewall.enabled,
+        "redis" => inventory.redis.enabled,
+        "sentinel" => !nodes_of(inventory, "redis").is_empty(),
+        _ => true,
+    }
+}
+
+/// The port that Redis listens on: on a machine with HAProxy, 6379 is HAProxy's.
+pub fn redis_port(inventory: &Inventory) -> u16 {
+    let proxies = nodes_of(inventory, "haproxy");
+    let beside = nodes_of(inventory, "redis").iter().any(|node| proxies.contains(node));
+    inventory.redis.port.unwrap_or(if beside { REDIS_BESIDE_HAPROXY } else { REDIS })
 }

@@ -8,6 +8,7 @@ mod names;
 mod nodes;
 mod parameters;
 mod placement;
+mod redis;
 mod secrets;
 mod sizes;
 mod timing;
@@ -26,6 +27,7 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     let mut found = Findings { places, problems: Vec::new() };
     nodes::check(inventory, &mut found);
     placement::check(inventory, roles, &mut found);
+    redis::check(inventory, &mut found);
     virtual_ip::check(inventory, &mut found);
     applications::check(inventory, roles, &mut found);
     timing::check(inventory, &mut found);

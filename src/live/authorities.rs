@@ -8,6 +8,7 @@ use crate::cluster::NodeName;
 use crate::pki::{Certificate, Handover, bundle};
 use crate::render::{Source, authority_path};
 use crate::resource::{Id, sha256};
+use crate::role;
 
 /// The step at hand, and whether it has begun anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub struct Reached {
     pub step: Handover,
     /// At least one node has made it.
     pub begun: bool,
+    /// Every node trusts the new authority.
+    pub trusted: bool,
+    /// Every certificate is issued by the new authority.
+    pub issued: bool,
 }
 
 /// Where the nodes are on the way from `old` to `new`, both PEM.
@@ -31,41 +36,57 @@ pub fn reached(source: &Source, observed: &Observed, old: &str, new: &str) -> Re
         })
         .collect();
     let has = |hash: &String| bundles.contains(&hash.as_str());
-    if bundles.iter().any(|hash| *hash != both && *hash != alone) {
-        return Reached { step: Handover::Trust, begun: has(&both) };
-    }
-    if has(&alone) {
-        let step = if has(&both) { Handover::Drop } else { Handover::Done };
-        return Reached { step, begun: true };
-    }
-    let Ok(authority) = Certificate::parse(new) else {
-        return Reached { step: Handover::Trust, begun: false };
-    };
-    let issued: Vec<bool> = observed
-        .values()
-        .flat_map(|seen| seen.fields.iter().filter(|(id, _)| id.kind == "certificate"))
-        .filter_map(|(_, fields)| Certificate::parse(&text(fields, "certificate")?).ok())
-        .map(|leaf| leaf.is_issued_by(&authority))
-        .collect();
-    if issued.iter().all(|by_new| *by_new) {
-        Reached { step: Handover::Drop, begun: false }
+    let by_new = issued_by(observed, new);
+    let issued = by_new.iter().all(|by_new| *by_new);
+    let trusted = bundles.iter().all(|hash| *hash == both || *hash == alone);
+    let (step, begun) = if !trusted {
+        (Handover::Trust, has(&both))
+    } else if has(&alone) {
+        (if has(&both) { Handover::Drop } else { Handover::Done }, true)
+    } else if deaf(source, observed) {
+        (Handover::Trust, true)
+    } else if issued {
+        (Handover::Drop, false)
     } else {
-        Reached { step: Handover::Reissue, begun: issued.contains(&true) }
-    }
+        (Handover::Reissue, by_new.contains(&true))
+    };
+    Reached { step, begun, trusted, issued }
+}
+
+/// Of each certificate on the nodes, whether `authority`, PEM, has issued it.
+fn issued_by(observed: &Observed, authority: &str) -> Vec<bool> {
+    let Ok(authority) = Certificate::parse(authority) else { return vec![false] };
+    let stored = observed.values().flat_map(|seen| &seen.fields).filter(|(id, _)| id.kind == "certificate");
+    let parsed = stored.filter_map(|(_, fields)| Certificate::parse(&text(fields, "certificate")?).ok());
+    parsed.map(|leaf| leaf.is_issued_by(&authority)).collect()
+}
+
+/// A service that reads its authorities only with a new certificate has not got one since they changed.
+fn deaf(source: &Source, observed: &Observed) -> bool {
+    observed.iter().any(|(node, seen)| {
+        certificates(source, node).filter(|certificate| certificate.renewed_with_authority).any(
+            |certificate| {
+                let fields = seen.fields.get(&Id::new("certificate", &certificate.path));
+                fields.is_some_and(|fields| fields.get("authority").is_some_and(|said| said == "newer"))
+            },
+        )
+    })
 }
 
 /// Every `ca.crt` of a node.
 pub fn authority_paths(source: &Source, node: &NodeName) -> BTreeSet<String> {
+    certificates(source, node).map(|certificate| authority_path(&certificate.path)).collect()
+}
+
+/// The certificates of a node's roles.
+fn certificates<'a>(source: &'a Source, node: &NodeName) -> impl Iterator<Item = &'a role::Certificate> {
     let roles = source.cluster.nodes.get(node).map(|node| &node.roles);
     let manifests = source
         .library
         .roles
         .values()
-        .filter(|manifest| roles.is_some_and(|roles| roles.contains(&manifest.role)));
-    manifests
-        .flat_map(|manifest| &manifest.certificates)
-        .map(|certificate| authority_path(&certificate.path))
-        .collect()
+        .filter(move |manifest| roles.is_some_and(|roles| roles.contains(&manifest.role)));
+    manifests.flat_map(|manifest| &manifest.certificates)
 }
 
 #[cfg(test)]

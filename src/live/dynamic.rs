@@ -14,11 +14,14 @@ use super::{LiveError, Observed, Placed, certificate_path, etcd, fields, objects
 use crate::cluster::NodeName;
 use crate::inventory::model::Synchronous;
 use crate::inventory::parameters::{Parameter, Parameters};
-use crate::render::{Renderer, Source, pg_hba};
-use crate::resource::{Call, Change, Diff, Effect, Id, Order, Payload, Verb};
+use crate::render::{Facts, Renderer, Source, pg_hba};
+use crate::resource::{Call, Change, Diff, Effect, Id, Order, Payload, Refusal, Verb};
 
 /// Least `ttl` that Patroni 4 takes; a smaller one is accepted and silently replaced (`facts`: measured on 4.0.7).
 const LEAST_TTL_PATRONI_4: u32 = 20;
+
+/// Less RAM than this, beside Redis, is too little for PostgreSQL.
+const LEAST_MEMORY_MIB: u64 = 256;
 
 /// Whether the leader waits to restart with a smaller value of such a parameter.
 pub fn lowers_pending(source: &Source, observed: &Observed) -> bool {
@@ -101,7 +104,19 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
     let Some((first, facts)) = seen.first() else { return Ok((None, Vec::new())) };
     let Some(node) = source.cluster.nodes.get(*first) else { return Ok((None, Vec::new())) };
     let (current, revision, holder) = current(source, observed);
-    let ram = seen.iter().map(|(_, facts)| facts.ram_mib).min().unwrap_or(facts.ram_mib);
+    let redis = &source.cluster.inventory.redis;
+    let left = |(node, facts): (&NodeName, &Facts)| {
+        let beside = source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains("redis"));
+        let taken = if beside { redis.bytes(facts.ram_mib, true) / 1_048_576 } else { 0 };
+        (facts.ram_mib.saturating_sub(taken), taken)
+    };
+    let (ram, taken) =
+        seen.iter().map(|(node, facts)| left((*node, *facts))).min().unwrap_or((facts.ram_mib, 0));
+    if source.cluster.inventory.postgresql.memory.is_none() && ram < LEAST_MEMORY_MIB {
+        let what = format!("Redis takes {taken} MB of the RAM of a worker and leaves {ram} MB to PostgreSQL");
+        let hint = "make `redis.maxmemory` smaller, or place Redis elsewhere by `roles.redis.on`".to_owned();
+        return Err(Refusal { what, hint }.into());
+    }
     let cores = seen.iter().map(|(_, facts)| facts.cores).min().unwrap_or(facts.cores);
     let mut wanted_parameters = parameters(&source.cluster.inventory, ram, cores);
     let old_parameters = current.get("postgresql").and_then(|value| value.get("parameters")).cloned();
@@ -135,7 +150,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
 }
 
 /// The key as it is, its revision, and the node that said so; empty at revision 0 when there is none.
-fn current(source: &Source, observed: &Observed) -> (Map<String, Value>, i64, NodeName) {
+fn current(source: &Source, observed: &Observed) -> (Map<String, Value>, u64, NodeName) {
     let mut holder = None;
     for (node, _) in source.cluster.with_role("etcd") {
         holder.get_or_insert_with(|| node.clone());
@@ -144,7 +159,7 @@ fn current(source: &Source, observed: &Observed) -> (Map<String, Value>, i64, No
         let entry = &reply["kvs"][0];
         let value = entry["value"].as_str().and_then(|text| STANDARD.decode(text).ok());
         let map = value.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        return (map, entry["mod_revision"].as_i64().unwrap_or(0), node.clone());
+        return (map, etcd::number(&entry["mod_revision"]).unwrap_or(0), node.clone());
     }
     (Map::new(), 0, holder.unwrap_or_else(|| NodeName::from("")))
 }
@@ -166,7 +181,7 @@ fn change(
     source: &Source,
     current: &Map<String, Value>,
     whole: &Map<String, Value>,
-    revision: i64,
+    revision: u64,
     restart: &[String],
 ) -> Change {
     let key = STANDARD.encode(format!("/service/{}/config", source.cluster.name()));

@@ -1,8 +1,9 @@
 //! The membership of etcd: bootstrapped once, then changed one member at a time.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use super::{Observed, Placed, certificate_path, fields, json, token};
+use super::{Observed, Placed, certificate_path, fields, foreign_hint, json, token};
 use crate::cluster::{NodeName, bracketed};
 use crate::render::Source;
 use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
@@ -13,7 +14,7 @@ const DATA: &str = "/var/lib/etcd/default";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// Its number.
-    #[serde(rename = "ID")]
+    #[serde(rename = "ID", deserialize_with = "read_number")]
     pub id: u64,
     /// Its name; empty while it has never started.
     #[serde(default)]
@@ -21,6 +22,16 @@ pub struct Member {
     /// Where its peers reach it.
     #[serde(rename = "peerURLs", default)]
     pub peer_urls: Vec<String>,
+}
+
+/// A number as etcd's JSON has it: 64 bits in a text.
+pub fn number(value: &Value) -> Option<u64> {
+    value.as_str().and_then(|text| text.parse().ok())
+}
+
+fn read_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    number(&value).ok_or_else(|| serde::de::Error::custom("not a number of etcd"))
 }
 
 pub fn id() -> Id {
@@ -62,7 +73,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
         if let Some(data) = seen.get("data") {
             match seen.get("owner") {
                 Some(owner) if *owner == token => continue,
-                owner => return Err(foreign(node, data, owner, &token)),
+                owner => return Err(foreign(source, node, data, owner)),
             }
         }
         let url = peer_url(source, node);
@@ -123,13 +134,11 @@ fn removals(source: &Source, observed: &Observed, listed: Vec<Member>) -> Vec<Pl
         .collect()
 }
 
-fn foreign(node: &NodeName, data: &str, owner: Option<&String>, token: &str) -> Refusal {
+fn foreign(source: &Source, node: &NodeName, data: &str, owner: Option<&String>) -> Refusal {
+    let token = token(source);
     let what = match owner {
         Some(owner) => format!("{node}: {data} belongs to another cluster ({owner}, not {token})"),
         None => format!("{node}: {data} holds the data of an etcd that this cluster did not make"),
     };
-    let hint = format!(
-        "if nothing needs it, stop etcd on {node} and move {data} away; then run the same command again"
-    );
-    Refusal { what, hint }
+    Refusal { what, hint: foreign_hint(source, node, "etcd", data, owner) }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dynamic::{self, Configuration};
-use super::{Observed, Placed, certificate_path, fields, json, token};
+use super::{Observed, Placed, certificate_path, fields, foreign_hint, json, token};
 use crate::cluster::{NodeName, bracketed};
 use crate::render::{Source, data_directories};
 use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
@@ -105,9 +105,7 @@ pub fn ownership(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Re
                 Some(owner) => format!("{node}: {data} belongs to another cluster ({owner}, not {token})"),
                 None => format!("{node}: {data} holds a PostgreSQL cluster that this one did not make"),
             };
-            let hint = format!(
-                "if nothing needs it, stop PostgreSQL on {node} and move {data} away; then run the same command again"
-            );
+            let hint = foreign_hint(source, node, "PostgreSQL", data, owner);
             return Err(Refusal { what, hint });
         }
         let call = Call::new("owned_claim", ["patroni".to_owned(), token.clone()]);

@@ -80,7 +80,7 @@ members_hand_over() {
         echo "no standby is ready to lead"
         return 1
     fi
-    (cd / && runuser -u postgres -- psql -XAtqc CHECKPOINT)
+    (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtqc CHECKPOINT)
     members_status=$(MEMBERS_PATIENCE=90 members_rest "$1" -o /dev/stderr -w '%{http_code}' -X POST \
         -H 'Content-Type: application/json' -d "{\"leader\": \"$3\", \"candidate\": \"$members_to\"}" "https://$2:8008/switchover")
     [ "$members_status" = 200 ] || return 1

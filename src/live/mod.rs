@@ -1,11 +1,12 @@
 //! Live state: what a daemon owns and keeps, reconciled through the daemon's own interface and never by its files.
 //!
-//! etcd's membership, Patroni's dynamic configuration and pending restarts, the roles and databases of PostgreSQL, and
-//! which group of an application is live; HAProxy's servers, the holder of a virtual address and PgBouncer's pools are
-//! only looked at, but PgBouncer is told when its connections have to move. Each has its probe, which runs with the node's
-//! own resources in the same round trip, and a comparison that looks at all nodes at once, because what one daemon says
-//! concerns them all. Pure.
+//! etcd's membership, Patroni's dynamic configuration and pending restarts, the roles and databases of PostgreSQL, the
+//! directives and users of Redis, what its Sentinels watch, and which group of an application is live; HAProxy's servers,
+//! the holder of a virtual address and PgBouncer's pools are only looked at, but PgBouncer is told when its connections
+//! have to move. Each has its probe, which runs with the node's own resources in the same round trip, and a comparison
+//! that looks at all nodes at once, because what one daemon says concerns them all. Pure.
 
+mod adoption;
 mod applications;
 mod authorities;
 mod dynamic;
@@ -17,23 +18,30 @@ mod keepalived;
 mod members;
 mod objects;
 mod pgbouncer;
+mod redis;
 mod secret_uses;
 mod sizing;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use adoption::{authority_probes, remembered, strangers};
 pub use applications::{
     Choices, choices, has_group, is_choice, is_chosen, resting_groups, servers as application_servers,
     without_server,
 };
 pub use authorities::{Reached, authority_paths, reached};
-pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members};
+pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
-pub use keepalived::{held_once, holders, misfits};
+pub use keepalived::{address_probes, held_once, holders, misfits};
 pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
 pub use objects::{login_roles, password_of};
 pub use pgbouncer::{ClientPool, Console, console};
+pub use redis::{
+    HandOver, Instance as RedisInstance, SENTINEL_PORT, Watch as SentinelWatch, hand_over as redis_hand_over,
+    instance as redis_instance, named as redis_named, node_at as redis_node_at, primary as redis_primary,
+    watch as sentinel_watch,
+};
 pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses};
 
 use std::collections::BTreeMap;
@@ -67,6 +75,7 @@ pub const SHELL: &str = concat!(
     include_str!("applications.sh"),
     include_str!("keepalived.sh"),
     include_str!("pgbouncer.sh"),
+    include_str!("redis/redis.sh"),
 );
 
 /// Why live state cannot be planned.
@@ -80,28 +89,35 @@ pub enum LiveError {
     Render(#[from] RenderError),
 }
 
-/// What to ask of `node` beside its resources.
-pub fn probes(source: &Source, node: &NodeName) -> Vec<(Id, Call)> {
+/// What to ask of `node` beside its resources: all of it, or what planning one phase looks at.
+pub fn probes(source: &Source, node: &NodeName, phase: Option<&str>) -> Vec<(Id, Call)> {
     let runs = |role: &str| source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains(role));
+    let within = |phases: &[&str]| phase.is_none_or(|phase| phases.contains(&phase));
     let mut probes = Vec::new();
-    if runs("etcd") {
+    if runs("etcd") && within(&["etcd", "patroni"]) {
         probes.push((etcd::id(), etcd::probe(source)));
     }
-    if runs("patroni") {
+    if runs("patroni") && within(&["patroni", "databases", "pgbouncer"]) {
         probes.push((members::id(), members::probe(source, node)));
         probes.push((objects::id(), objects::probe(source)));
     }
-    if runs("haproxy") {
+    if runs("haproxy") && within(&[]) {
         probes.push((haproxy::id(), haproxy::probe()));
-        if !source.cluster.inventory.applications.is_empty() {
-            probes.push((applications::id(), applications::probe()));
-        }
     }
-    if runs("keepalived") {
-        probes.push((keepalived::id(), keepalived::probe(source)));
+    if runs("haproxy") && within(&["haproxy"]) && !source.cluster.inventory.applications.is_empty() {
+        probes.push((applications::id(), applications::probe()));
     }
-    if runs("pgbouncer") {
+    if within(&[]) {
+        probes.extend(address_probes(source, node));
+    }
+    if runs("pgbouncer") && within(&["databases", "haproxy"]) {
         probes.push((pgbouncer::id(), pgbouncer::probe()));
+    }
+    if runs("redis") && within(&redis::PHASES) {
+        probes.push((redis::id(), redis::probe(source)));
+    }
+    if runs("sentinel") && within(&redis::PHASES) {
+        probes.push((redis::sentinel_id(), redis::sentinel_probe(source)));
     }
     probes
 }
@@ -126,6 +142,10 @@ pub fn changes(
         }
         "haproxy" => Ok((applications::changes(source, observed), Vec::new())),
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
+        "pgbouncer" => Ok((objects::lookup_change(source, observed).into_iter().collect(), Vec::new())),
+        "redis" => Ok((redis::changes(source, observed)?, Vec::new())),
+        "sentinel" => redis::sentinel_changes(source, observed),
+        "redis-passwords" => Ok((redis::password_changes(source, observed)?, Vec::new())),
         _ => Ok((Vec::new(), Vec::new())),
     }
 }
@@ -143,15 +163,36 @@ pub fn follows(source: &Source, observed: &Observed, steps: &BTreeMap<NodeName, 
 /// The data on `node` that this cluster did not make, where there is any: nothing may be set up over it.
 pub fn foreign_data(source: &Source, node: &NodeName, seen: &Observation) -> Vec<Refusal> {
     let alone = Observed::from([(node.clone(), seen.clone())]);
-    [etcd::changes(source, &alone).err(), members::ownership(source, &alone).err()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let foreign = [
+        etcd::changes(source, &alone).err(),
+        members::ownership(source, &alone).err(),
+        redis::foreign(source, &alone).err(),
+    ];
+    foreign.into_iter().flatten().collect()
 }
 
 /// What marks the data directories of this cluster: nothing else may be taken over.
 pub fn token(source: &Source) -> String {
     format!("{}-{}", source.cluster.name(), source.trust.mark)
+}
+
+/// What each node said of itself.
+pub fn facts(observed: &Observed) -> BTreeMap<NodeName, Facts> {
+    observed.iter().map(|(node, seen)| (node.clone(), seen.facts.clone())).collect()
+}
+
+/// What to do about data that is not ours. A cluster of the same name is most likely ours, and its store is not.
+fn foreign_hint(source: &Source, node: &NodeName, what: &str, data: &str, owner: Option<&String>) -> String {
+    let own_name = format!("{}-", source.cluster.name());
+    let away = format!("stop {what} on {node} and move {data} away; then run the same command again");
+    if owner.is_some_and(|owner| owner.starts_with(&own_name)) {
+        format!(
+            "if this cluster's `secrets.age` was lost, bring it back, or take the cluster over by \
+             `deploy certs rotate-ca --lost-key`; if nothing needs the data, {away}"
+        )
+    } else {
+        format!("if nothing needs it, {away}")
+    }
 }
 
 /// The fields that `node` gave for `id`.

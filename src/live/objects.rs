@@ -20,6 +20,7 @@ const LOOKUP_ROLE: &str = "pgbouncer";
 /// Password of the role that Patroni runs `pg_rewind` with.
 pub const REWIND: &str = "patroni/rewind";
 const REWIND_ROLE: &str = "rewind";
+const UNSEEN: &str = "cannot be seen: no leader answers";
 const OTHER_PASSWORD: &str = "its password is not the one in the store";
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,7 +145,10 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
     let mut changes = Vec::new();
     for (name, role) in &roles {
         let password = role.login.then(|| source.secrets.get(&password_of(name))).flatten();
-        changes.extend(role_change(name, role, seen.roles.get(name), password));
+        let later = |password: &&Secret| {
+            name == LOOKUP_ROLE && seen.roles.get(name).is_some_and(|seen| seen.has_other(password))
+        };
+        changes.extend(role_change(name, role, seen.roles.get(name), password.filter(|one| !later(one))));
     }
     changes.extend(rewind_change(source, &seen));
     // Memberships come after all roles exist.
@@ -178,11 +182,30 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
     let unseen = !said.contains_key("main") && members::has_data(source, observed);
     let place = |mut change: Change| {
         if unseen {
-            change.reason = "cannot be seen: no leader answers".into();
+            change.reason = UNSEEN.into();
         }
         (node.clone(), change)
     };
     changes.into_iter().map(place).chain(logins).collect()
+}
+
+/// PgBouncer's own password changes just before PgBouncer hears of it: in between it could not look up who comes anew.
+pub fn lookup_change(source: &Source, observed: &Observed) -> Option<Placed> {
+    let password = source.secrets.get(&password_of(LOOKUP_ROLE))?;
+    let mut workers = source.cluster.with_role("patroni").map(|(node, _)| node);
+    let leader = workers.find_map(|node| Some((node, json(fields(observed, node, &id())?, "main")?)));
+    let (node, reason) = match leader {
+        Some((node, main)) => {
+            let seen: Seen = serde_json::from_value(main).ok()?;
+            (seen.roles.get(LOOKUP_ROLE)?.has_other(password)).then_some((node, OTHER_PASSWORD))?
+        }
+        None if members::has_data(source, observed) => {
+            let mut workers = source.cluster.with_role("patroni").map(|(node, _)| node);
+            (workers.find(|node| observed.contains_key(*node))?, UNSEEN)
+        }
+        None => return None,
+    };
+    Some((node.clone(), password_change(LOOKUP_ROLE, password, reason)))
 }
 
 /// Patroni makes its role for `pg_rewind` when it makes the cluster, and never looks at its password again.
@@ -191,9 +214,13 @@ fn rewind_change(source: &Source, seen: &Seen) -> Option<Change> {
     if !seen.roles.get(REWIND_ROLE)?.has_other(password) {
         return None;
     }
-    let verifier = scram_verifier(password, &salt(REWIND_ROLE, password), 4096);
-    let sql = format!("ALTER ROLE {} PASSWORD {};\n", identifier(REWIND_ROLE), literal(&verifier));
-    Some(change("role", REWIND_ROLE, Verb::Update, OTHER_PASSWORD, "postgres", &sql))
+    Some(password_change(REWIND_ROLE, password, OTHER_PASSWORD))
+}
+
+fn password_change(role: &str, password: &Secret, reason: &str) -> Change {
+    let verifier = scram_verifier(password, &salt(role, password), 4096);
+    let sql = format!("ALTER ROLE {} PASSWORD {};\n", identifier(role), literal(&verifier));
+    change("role", role, Verb::Update, reason, "postgres", &sql)
 }
 
 /// PgBouncer logs in to the servers with what it learned when a client last logged in. Where a role's password changes,
@@ -268,7 +295,7 @@ fn role_change(
     };
     let password = password.filter(|password| !right(password));
     if seen.is_some() && password.is_some() {
-        reasons.push(OTHER_PASSWORD.to_owned());
+        reasons.push(format!("{OTHER_PASSWORD}: the old one ends at once, open connections stay"));
     }
     if reasons.is_empty() {
         return None;

@@ -2,7 +2,7 @@
 
 # objects_psql ARGUMENT… : psql as the superuser, without its personal settings.
 objects_psql() {
-    (cd / && runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 "$@")
+    (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 "$@")
 }
 
 # objects_probe SQL [DATABASE SQL]… : answers on the leader only.

@@ -2,10 +2,8 @@
 
 # pgbouncer_console ARGUMENT… : psql on the console.
 pgbouncer_console() {
-    # Not /usr/bin/psql: Debian's wrapper takes longer than everything else here.
-    for pgbouncer_psql in /usr/lib/postgresql/*/bin/psql; do :; done
     (cd / && PGCONNECT_TIMEOUT=3 timeout 5 setpriv --reuid postgres --regid postgres --init-groups \
-        "$pgbouncer_psql" -XAq -h /var/run/postgresql -p 6432 -U pgbouncer "$@" pgbouncer)
+        psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer "$@" pgbouncer)
 }
 
 # pgbouncer_probe : `SHOW POOLS`, then `SHOW DATABASES`, each with its heading; nothing where it does not run.

@@ -28,7 +28,11 @@ pub fn secret_uses(cluster: &Cluster, library: &Library) -> BTreeMap<String, Sec
         library.roles.values().filter(|manifest| cluster.with_role(&manifest.role).next().is_some())
     {
         let role = &manifest.role;
-        let form = if Library::is_built_in(role) { Form::Quoted } else { Form::Text };
+        let form = match role.as_str() {
+            "redis" | "sentinel" => Form::Word,
+            role if Library::is_built_in(role) => Form::Quoted,
+            _ => Form::Text,
+        };
         for file in &manifest.files {
             for name in library.templates.get(&file.template).into_iter().flat_map(|text| asked_for(text)) {
                 add(&mut uses, name, format!("{role}: {}", file.path), form);
@@ -53,8 +57,15 @@ pub fn secret_names(cluster: &Cluster, library: &Library) -> BTreeSet<String> {
 pub fn on_change(name: &str) -> &'static str {
     match name {
         REWIND => "apply writes it to Patroni's configuration and changes the role in PostgreSQL",
+        "redis/app" | "sentinel/app" => {
+            "apply makes it known beside the old one, and takes the old one back at its end: open connections stay, new \
+             ones need the new password"
+        }
+        _ if name.starts_with("redis/") || name.starts_with("sentinel/") => {
+            "apply makes it known beside the old one, changes whoever uses it, and takes the old one back at its end"
+        }
         _ if name.starts_with("postgresql/") => {
-            "apply changes the role in PostgreSQL: open connections stay, new ones need the new password"
+            "PostgreSQL knows one password for each role: open connections stay, whoever connects anew needs the new one"
         }
         _ => "apply writes it to the nodes and reloads what uses it",
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::inventory::Inventory;
-use crate::inventory::model::TlsVersion;
+use crate::inventory::model::{TlsVersion, mebibytes};
 
 /// The parameters that `deploy` chooses, under those of the inventory. Values as PostgreSQL reads them.
 pub fn parameters(inventory: &Inventory, ram_mib: u64, cores: u32) -> BTreeMap<String, String> {
@@ -79,14 +79,6 @@ pub const SIZED: [&str; 8] = [
     "shared_buffers",
     "work_mem",
 ];
-
-/// MiB of `512MB` or `8GB`.
-fn mebibytes(text: &str) -> Option<u64> {
-    if let Some(number) = text.strip_suffix("MB") {
-        return number.parse().ok();
-    }
-    text.strip_suffix("GB")?.parse::<u64>().ok()?.checked_mul(1024)
-}
 
 fn tls(version: TlsVersion) -> &'static str {
     match version {

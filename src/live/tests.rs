@@ -52,7 +52,7 @@ fn packed(value: &Value) -> String {
 fn running(source: &Source, debian: u8, configuration: &Value) -> Observed {
     let mut observed = bare(source, debian);
     let value = STANDARD.encode(configuration.to_string());
-    let reply = json!({ "kvs": [{ "mod_revision": 7, "value": value }] });
+    let reply = json!({ "kvs": [{ "mod_revision": "7", "value": value }] });
     set(&mut observed, "m1", etcd_id(), "configuration", &packed(&reply));
     let view = json!({ "members": [
         { "name": "w1", "role": "leader", "state": "running", "timeline": 1 },
@@ -188,7 +188,7 @@ fn etcd_is_bootstrapped_once_and_foreign_data_refused() {
 fn etcd_takes_in_who_is_missing_and_lets_go_of_strangers() {
     let source = source();
     let mut observed = bare(&source, 13);
-    let member = |id: u64, name: &str, end: u8| json!({ "ID": id, "name": name, "peerURLs": [format!("https://10.1.0.{end}:2380")] });
+    let member = |id: u64, name: &str, end: u8| json!({ "ID": id.to_string(), "name": name, "peerURLs": [format!("https://10.1.0.{end}:2380")] });
     for node in ["m1", "m2"] {
         set(&mut observed, node, etcd_id(), "data", "/var/lib/etcd/default");
         set(&mut observed, node, etcd_id(), "owner", &token(&source));
@@ -276,7 +276,7 @@ fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
     let arranged = crate::plan::arrange(&source, phase, &observed, steps).unwrap();
     assert_eq!(arranged.waves.len(), 2);
     // The renewal of that certificate alone is followed too.
-    let mut plan = crate::plan::Plan { phases: vec![arranged], notes: Vec::new() };
+    let mut plan = crate::plan::Plan { phases: vec![arranged], ..crate::plan::Plan::default() };
     plan.keep_certificates(|_, role| role == "haproxy", &source.library);
     let names = plan.changes().map(|(_, _, change)| change.id.name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["/etc/haproxy/tls/haproxy", "haproxy", "connections"]);
@@ -320,7 +320,11 @@ fn a_role_is_made_with_a_verifier_and_left_alone_when_it_is_right() {
     assert_eq!(role(&observed), None);
     let other = scram_verifier(&Secret::new("something else"), b"0123456789abcdef", 4096);
     set(&mut observed, "w1", objects::id(), "main", &seen(&other));
-    assert_eq!(role(&observed).unwrap().1.reason, "its password is not the one in the store");
+    let reason = role(&observed).unwrap().1.reason;
+    assert_eq!(
+        reason,
+        "its password is not the one in the store: the old one ends at once, open connections stay"
+    );
 }
 
 #[test]
@@ -374,4 +378,40 @@ fn names_that_are_hostile_to_sql_stay_names() {
     assert!(made.contains("CREATE SCHEMA IF NOT EXISTS \"s\" AUTHORIZATION \"o_1\";"), "{made}");
     assert_eq!(objects::identifier("a\"; drop"), "\"a\"\"; drop\"");
     assert_eq!(objects::literal("it's"), "'it''s'");
+}
+
+#[test]
+fn where_nothing_verifies_all_change_at_once() {
+    let mut source = source();
+    let mut configuration = written(&source, &bare(&source, 13)).unwrap();
+    configuration["postgresql"]["parameters"]["max_connections"] = json!("100");
+    source.trust = Trust::replaced("new", "0123456789ab");
+    let waves = waves(&source, &running(&source, 13, &configuration));
+    let downtime = ["w1", "w2", "w3"].map(|node| (node.to_owned(), Effect::Downtime));
+    assert_eq!(waves, [vec![("m1".to_owned(), Effect::Reload)], downtime.into()]);
+}
+
+#[test]
+fn the_password_of_the_look_up_changes_right_before_its_poolers_hear_of_it() {
+    let source = source();
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let with = |observed: &mut Observed, password: &str| {
+        let verifier = scram_verifier(&Secret::new(password), b"0123456789abcdef", 4096);
+        let role = json!({ "login": true, "limit": -1, "password": verifier, "member_of": [] });
+        set(
+            observed,
+            "w1",
+            objects::id(),
+            "main",
+            &packed(&json!({ "roles": { "pgbouncer": role }, "databases": {} })),
+        );
+    };
+    let changed = |observed: &Observed, phase: &str| {
+        planned(phase, &source, observed).iter().any(|(_, change)| change.id == Id::new("role", "pgbouncer"))
+    };
+    with(&mut observed, "old");
+    assert!(!changed(&observed, "databases") && changed(&observed, "pgbouncer"));
+    with(&mut observed, source.secrets["pgbouncer/auth"].expose());
+    assert!(!changed(&observed, "databases") && !changed(&observed, "pgbouncer"));
 }

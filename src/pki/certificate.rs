@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use x509_parser::pem::Pem;
@@ -89,6 +91,14 @@ impl Certificate {
     /// The certificate's bytes.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The certificate as PEM, in lines of 64 characters (RFC 7468).
+    pub fn pem(&self) -> String {
+        let text = STANDARD.encode(&self.der);
+        let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy);
+        let lines = lines.collect::<Vec<_>>().join("\n");
+        format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n")
     }
 
     /// Whether `authority` may issue, is named as the issuer, and made the signature.

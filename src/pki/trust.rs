@@ -9,6 +9,11 @@ pub struct Trust {
     pub issuers: Vec<String>,
     /// Marks this cluster's data. It stays the same when the authority changes.
     pub mark: String,
+    /// A certificate may be made anew only because its service reads other authorities together with one: what issues it
+    /// is trusted everywhere.
+    pub refreshes: bool,
+    /// Nothing verifies any more, whatever the order: all nodes change at once, and no gate can hold before they have.
+    pub severed: bool,
 }
 
 /// The steps from one authority to the next. Each is made on all nodes and verified before the next begins.
@@ -27,12 +32,28 @@ pub enum Handover {
 impl Trust {
     /// One authority, by its certificate.
     pub fn settled(authority: &str, mark: &str) -> Self {
-        Self { bundle: authority.into(), issuers: vec![authority.into()], mark: mark.into() }
+        Self {
+            bundle: authority.into(),
+            issuers: vec![authority.into()],
+            mark: mark.into(),
+            refreshes: true,
+            severed: false,
+        }
     }
 
     /// Both are trusted, and both may have issued what is there.
     pub fn both(old: &str, new: &str, mark: &str) -> Self {
-        Self { bundle: bundle(old, new), issuers: vec![old.into(), new.into()], mark: mark.into() }
+        Self { bundle: bundle(old, new), issuers: vec![old.into(), new.into()], ..Self::settled(old, mark) }
+    }
+
+    /// Both, before every node trusts the new one, where the old one issues no more.
+    pub fn announced(old: &str, new: &str, mark: &str) -> Self {
+        Self { refreshes: false, ..Self::both(old, new, mark) }
+    }
+
+    /// The new one alone, after the old one has expired.
+    pub fn replaced(new: &str, mark: &str) -> Self {
+        Self { severed: true, ..Self::settled(new, mark) }
     }
 
     /// What a step of the hand-over wants.

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::NodeName;
-use crate::live::Observed;
-use crate::render::{RenderError, Renderer, Source};
+use crate::render::{Facts, RenderError, Renderer, Source};
 use crate::resource::Id;
 use crate::role::CheckOn;
 
@@ -32,24 +31,34 @@ pub struct CheckRun {
     pub within: u32,
 }
 
+impl CheckRun {
+    /// The same, as it is run between two waves: its script is told so, because what is planned may not be there yet.
+    #[must_use]
+    pub fn as_gate(&self) -> Self {
+        let mut gate = self.clone();
+        gate.vars.insert("GATE".to_owned(), "yes".to_owned());
+        gate
+    }
+}
+
 impl std::fmt::Debug for CheckRun {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} on {}", self.name, self.node)
     }
 }
 
-/// Every check of the nodes that were observed.
-pub fn checks(source: &Source, observed: &Observed) -> Result<Vec<CheckRun>, RenderError> {
+/// Every check of the nodes that are known.
+pub fn checks(source: &Source, known: &BTreeMap<NodeName, Facts>) -> Result<Vec<CheckRun>, RenderError> {
     let mut all = Vec::new();
-    for (name, seen) in observed {
+    for (name, facts) in known {
         let Some(node) = source.cluster.nodes.get(name) else { continue };
-        let renderer = Renderer::new(source, name, node, &seen.facts);
+        let renderer = Renderer::new(source, name, node, facts);
         for manifest in source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role)) {
             let first = source
                 .cluster
                 .with_role(&manifest.role)
                 .map(|(node, _)| node)
-                .find(|node| observed.contains_key(*node));
+                .find(|node| known.contains_key(*node));
             for check in &manifest.checks {
                 if check.on == CheckOn::One && first != Some(name) {
                     continue;

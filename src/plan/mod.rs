@@ -3,21 +3,31 @@
 //! The dry run is the plan: what is shown is what [`crate::apply`] does. A plan is built from what the nodes said
 //! ([`build`]) and a phase of it again just before its work begins, so that the two can be held against each other.
 
+#[cfg(test)]
+mod applied_test;
 mod build;
 mod check;
+mod diff;
 mod phases;
+mod report;
+mod saved;
+mod select;
 mod waves;
 
 pub use build::{PlanError, build, build_phase};
 pub use check::{CheckRun, checks};
-pub use phases::{PHASES, Phase, Scope};
+pub use diff::unified;
+pub use phases::{Early, PHASES, Phase, Scope};
+pub use report::{ChangeReport, Report, Summary};
+pub use saved::{FORMAT as SAVED_FORMAT, Inputs, Made, Saved, SavedChange, Stale};
+pub use select::{Hidden, Selection, SelectionError};
 #[cfg(test)]
 pub(crate) use waves::arrange;
 
 use std::collections::BTreeMap;
 
 use crate::cluster::NodeName;
-use crate::resource::{Change, Effect, Id};
+use crate::resource::{Arg, Change, Effect, Id, Payload};
 use crate::role::Library;
 
 /// Everything that a run will do.
@@ -27,6 +37,8 @@ pub struct Plan {
     pub phases: Vec<PhasePlan>,
     /// Things the user should know that are no change.
     pub notes: Vec<String>,
+    /// What a narrower selection has left out.
+    pub hidden: Vec<Hidden>,
 }
 
 /// The work of one phase.
@@ -89,6 +101,15 @@ impl Plan {
         self.phases.retain(|phase| !phase.waves.is_empty());
     }
 
+    /// Leaves only what was changed on the nodes. To be shown, not to be carried out.
+    pub fn keep_drift(&mut self) {
+        for phase in &mut self.phases {
+            phase.partial = true;
+            phase.retain(|_, change| change.drift.is_some());
+        }
+        self.phases.retain(|phase| !phase.waves.is_empty());
+    }
+
     /// Every change with its node.
     pub fn changes(&self) -> impl Iterator<Item = (&'static Phase, &NodeName, &Change)> {
         self.phases.iter().flat_map(|phase| phase.changes().map(|(node, change)| (phase.phase, node, change)))
@@ -102,6 +123,12 @@ impl Plan {
             let node = &step.node;
             step.changes.iter_mut().map(move |change| (node, change))
         })
+    }
+
+    /// Whether certificates are made.
+    pub fn issues(&self) -> bool {
+        let calls = self.changes().flat_map(|(_, _, change)| &change.calls);
+        calls.flat_map(|(_, call)| &call.args).any(|arg| matches!(arg, Arg::Payload(Payload::Leaf(_))))
     }
 
     /// How many changes have each effect.

@@ -43,7 +43,12 @@ pub fn arrange(
         }
         let effect = own.iter().map(|change| change.effect).max().unwrap_or_default();
         let leads = phase.name == "patroni" && leader.as_ref() == Some(&node);
-        let step = Step { node, changes: own };
+        let mut step = Step { node, changes: own };
+        if source.trust.severed {
+            step.at_once();
+            gentle.steps.push(step);
+            continue;
+        }
         match (effect, leads) {
             (Effect::Downtime, _) => ahead.steps.push(step),
             (Effect::Restart | Effect::Switchover, true) => leading = Some(step),
@@ -65,6 +70,14 @@ pub fn arrange(
         waves.push(behind);
     }
     (!waves.is_empty()).then_some(PhasePlan { phase, waves, partial: false })
+}
+
+impl Step {
+    /// Where nothing verifies, what went one after the other would wait for what cannot come.
+    fn at_once(&mut self) {
+        let restarts = self.changes.iter_mut().filter(|change| change.effect >= Effect::Restart);
+        restarts.for_each(|change| change.effect = Effect::Downtime);
+    }
 }
 
 /// The leader's step, behind a move of the leadership where it does not hold one itself.

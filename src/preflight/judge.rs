@@ -159,7 +159,7 @@ fn ports(source: &Source, node: &NodeName, seen: &Observation, answer: &Answer) 
                 .fields
                 .get(&id)
                 .and_then(|fields| fields.get("active"))
-                .is_some_and(|state| state == "active")
+                .is_some_and(|state| state != "inactive" && state != "failed")
         };
         for port in &manifest.ports {
             let foreign =
@@ -227,7 +227,7 @@ fn upgrades(source: &Source, node: &NodeName, facts: &Facts, answer: &Answer) ->
         let plain = entry.trim_start_matches('^').trim_end_matches('$').trim_end_matches(".*");
         if exact { name == plain } else { name.starts_with(plain) }
     };
-    let services = ["etcd", "haproxy", "patroni", "pgbouncer", "postgresql"];
+    let services = ["etcd", "haproxy", "patroni", "pgbouncer", "postgresql", "redis"];
     let exposed: Vec<String> = needed(source, node, facts)
         .into_iter()
         .filter(|name| services.iter().any(|service| name.starts_with(service)))

@@ -17,8 +17,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
 use crate::cluster::NodeName;
-use crate::observe::{self, Hosts, ObserveError};
+use crate::live::Observation;
+use crate::observe::{self, Answers, Hosts, ObserveError};
 use crate::render::{RenderError, Source};
+use crate::resource::Id;
 use crate::transport::{Exec, Failure, Host};
 use crate::verify::{Outcome, Verdict};
 use judge::{CHECKS, judge, verdict};
@@ -38,6 +40,11 @@ pub fn identity(error: Option<String>) -> Verdict {
 /// Runs every check on every node, in the order of [`CHECKS`] and the nodes' names.
 pub async fn run(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>, RenderError> {
     let answers = observe::observe(source, hosts).await?;
+    Ok(of(source, hosts, &answers).await)
+}
+
+/// The same on the nodes that have been observed already.
+pub async fn of(source: &Source, hosts: &Hosts, answers: &Answers) -> Vec<Verdict> {
     let mut tasks = JoinSet::new();
     for node in answers.observed.keys() {
         let Some(host) = hosts.get(node).map(Arc::clone) else { continue };
@@ -51,9 +58,17 @@ pub async fn run(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>, RenderE
     while let Some(joined) = tasks.join_next().await {
         said.extend(joined.ok());
     }
-    let silent: Vec<NodeName> = answers.failures.keys().cloned().collect();
     let mut verdicts = Vec::new();
     for (node, seen) in &answers.observed {
+        // Who did not answer is told of already; who filters does not know a new machine before it is taken in.
+        let tells = |other: &Observation| filters(seen) || !filters(other);
+        let silent: Vec<NodeName> = source
+            .cluster
+            .nodes
+            .keys()
+            .filter(|other| !answers.observed.get(*other).is_some_and(tells))
+            .cloned()
+            .collect();
         for name in ["reachable", "root"] {
             verdicts.push(verdict(name, node, (Outcome::Pass, String::new())));
         }
@@ -69,7 +84,13 @@ pub async fn run(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>, RenderE
     verdicts.extend(judge::virtual_ip(source, &answers.observed));
     let rank = |verdict: &Verdict| CHECKS.iter().position(|(name, _)| *name == verdict.name);
     verdicts.sort_by_cached_key(|verdict| (rank(verdict), verdict.node.clone()));
-    Ok(verdicts)
+    verdicts
+}
+
+/// Whether our packet filter is loaded on a node.
+fn filters(seen: &Observation) -> bool {
+    let rules = Id::new("firewall", "rules");
+    seen.fields.get(&rules).is_some_and(|fields| fields.contains_key("live"))
 }
 
 /// A node that answered the probe and not the script.

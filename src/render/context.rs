@@ -7,6 +7,7 @@ use super::Source;
 use super::applications::applications;
 use super::virtual_ips::{interface, virtual_addresses};
 use crate::cluster::{Cluster, Node, NodeName, bracketed};
+use crate::inventory::redis_port;
 use crate::role::Manifest;
 
 /// What a node said of itself.
@@ -81,7 +82,9 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
     let cluster = &source.cluster;
     let sections = serde_json::to_value(&cluster.inventory).unwrap_or_default();
     let mut context = Map::new();
-    for section in ["etcd", "patroni", "postgresql", "haproxy", "pgbouncer", "access", "kernel", "firewall"] {
+    for section in
+        ["etcd", "patroni", "postgresql", "haproxy", "pgbouncer", "redis", "access", "kernel", "firewall"]
+    {
         context.insert(section.into(), sections[section].clone());
     }
     let (ttl, loop_wait, retry_timeout) = cluster.inventory.patroni.timings();
@@ -93,6 +96,10 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
     context["postgresql"]["bin_dir"] = json!(format!("/usr/lib/postgresql/{version}/bin"));
     context["postgresql"]["data_dir"] = json!(data_directory(cluster, version));
     context["postgresql"]["pools"] = json!(pools(cluster));
+    context["redis"]["port"] = json!(redis_port(&cluster.inventory));
+    let shared = node.roles.contains("patroni");
+    context["redis"]["bytes"] = json!(cluster.inventory.redis.bytes(facts.ram_mib, shared));
+    context["redis"]["ask"] = sentinel_to_ask(cluster, name);
     context.insert("cluster".into(), json!({ "name": cluster.name() }));
     context.insert(
         "node".into(),
@@ -119,6 +126,17 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
         .collect();
     context.insert("roles".into(), Value::Object(roles));
     context
+}
+
+/// The Sentinel that a node asks: its own, or else the first one.
+fn sentinel_to_ask(cluster: &Cluster, name: &NodeName) -> Value {
+    let own = cluster.with_role("sentinel").find(|(sentinel, _)| *sentinel == name);
+    match own.map(|(sentinel, _)| (sentinel, "127.0.0.1".to_owned())).or_else(|| {
+        cluster.with_role("sentinel").next().map(|(sentinel, node)| (sentinel, bracketed(node.address)))
+    }) {
+        Some((sentinel, address)) => json!({ "name": sentinel, "url_address": address }),
+        None => Value::Null,
+    }
 }
 
 /// A node as others see it. `url_address` is its address as it stands in front of a port, `cidr` the network of it alone.

@@ -9,6 +9,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 use super::Source;
 use super::context::{Facts, node_context, settings};
 use crate::cluster::{Node, NodeName};
+use crate::resource::sha256;
 use crate::role::{Library, Manifest};
 use crate::secrets::Secret;
 
@@ -72,6 +73,7 @@ impl Templates {
             let added = environment.add_template_owned(path.clone(), text.clone());
             added.map_err(|error| syntax_error(path, &error))?;
         }
+        environment.add_filter("sha256", |text: String| sha256(text.as_bytes()));
         let values = secrets.clone();
         environment.add_function("secret", move |name: String| {
             let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
@@ -112,9 +114,13 @@ impl<'a> Renderer<'a> {
         let mut masked = content.clone();
         let starts = self.source.library.templates.get(template).map_or("", String::as_str);
         for (name, secret) in &self.source.secrets {
+            // Its hash tells as little as a fingerprint only where nobody chose it.
+            let hash = sha256(secret.expose().as_bytes());
             let start = starts.contains(&format!("secret_start('{name}')")).then(|| start(secret));
-            for shown in [Some(secret.expose()), start].into_iter().flatten() {
-                masked = masked.replace(shown, &format!("‹{name} {}›", secret.fingerprint()));
+            for text in [Some(secret.expose()), Some(&hash), start].into_iter().flatten() {
+                if masked.contains(text) {
+                    masked = masked.replace(text, &format!("‹{name} {}›", secret.fingerprint()));
+                }
             }
         }
         Ok((content, masked))

@@ -7,6 +7,7 @@
 mod applications;
 mod context;
 mod engine;
+mod graph;
 mod rules;
 mod virtual_ips;
 
@@ -18,6 +19,7 @@ pub use context::{
 };
 use engine::Templates;
 pub use engine::{RenderError, Renderer};
+pub use graph::Graph;
 pub use rules::{Edge, Through, edges};
 pub use virtual_ips::{addresses as virtual_ips, device};
 
@@ -27,7 +29,7 @@ use crate::cluster::{Cluster, Node, NodeName};
 use crate::inventory::model::Scalar;
 use crate::pki::{self, LeafRequest, OwnCertificate, San, Trust};
 use crate::resource::{
-    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, Sysctl, Unit,
+    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, SYSCTL_FILE, Sysctl, Unit,
 };
 use crate::role::{Layout, Library, Manifest, Stage, Takes};
 use crate::secrets::Secret;
@@ -59,7 +61,7 @@ impl Source {
         secrets: BTreeMap<String, Secret>,
         trust: Trust,
     ) -> Result<Self, RenderError> {
-        let library = library.wanted_by(&cluster.inventory);
+        let library = cluster.fit(library).wanted_by(&cluster.inventory);
         let templates = Templates::new(&library, &secrets)?;
         Ok(Self {
             cluster,
@@ -71,6 +73,13 @@ impl Source {
             own_certificates: BTreeMap::new(),
             templates,
         })
+    }
+
+    /// Gives a secret another value, for the templates too.
+    pub fn set_secret(&mut self, name: &str, value: Secret) -> Result<(), RenderError> {
+        self.secrets.insert(name.into(), value);
+        self.templates = Templates::new(&self.library, &self.secrets)?;
+        Ok(())
     }
 }
 
@@ -96,8 +105,6 @@ pub type Resources = BTreeMap<String, Vec<Box<dyn Resource>>>;
 
 /// Phase of packages and of what must be there before them.
 pub const PACKAGES: &str = "packages";
-/// Folder of the files that `deploy` itself keeps on a node.
-const SYSCTL_FILE: &str = "/etc/sysctl.d/60-deploy.conf";
 
 /// Everything that `node` must have. Without facts the contents are empty: enough to ask, not to compare.
 pub fn resources(source: &Source, name: &NodeName, facts: Option<&Facts>) -> Result<Resources, RenderError> {
@@ -206,6 +213,7 @@ impl Builder<'_> {
             content,
             masked,
             validate: file.validate.clone(),
+            seed: file.seed,
             live: if file.stage == Stage::BeforePackages { Live::BeforePackages } else { Live::Validated },
         })
     }
@@ -218,6 +226,7 @@ impl Builder<'_> {
             content: self.source.trust.bundle.clone(),
             masked: self.source.trust.bundle.clone(),
             validate: None,
+            seed: false,
             live: Live::AtOnce,
         }
     }
@@ -257,7 +266,8 @@ impl Builder<'_> {
             },
             issuers: self.source.trust.issuers.clone(),
             window_days: days / 3,
-            follows: certificate.renewed_with_authority.then(|| authority_path(&certificate.path)),
+            follows: (certificate.renewed_with_authority && self.source.trust.refreshes)
+                .then(|| authority_path(&certificate.path)),
             asked_for: renewal.is_some_and(|renewal| renewal.covers(self.name, &manifest.role)),
         })
     }
@@ -273,10 +283,15 @@ impl Builder<'_> {
                 }
             }
         }
+        // PostgreSQL alone is better off without promises of memory; Redis forks to save, which takes one of as much as
+        // it has. Beside each other the kernel's own judgement stays.
+        let runs = |role: &str| self.node.roles.contains(role);
         let only_database =
             self.node.roles.iter().all(|role| ["base", "firewall", "patroni"].contains(&role.as_str()));
-        if self.node.roles.contains("patroni") && only_database {
+        if runs("patroni") && only_database {
             values.insert("vm.overcommit_memory".into(), "2".into());
+        } else if runs("redis") && !runs("patroni") {
+            values.insert("vm.overcommit_memory".into(), "1".into());
         }
         for (key, value) in &self.source.cluster.inventory.kernel.sysctl {
             let text = match value {
@@ -299,6 +314,7 @@ impl Builder<'_> {
             masked: content.clone(),
             content,
             validate: None,
+            seed: false,
             live: Live::Validated,
         };
         (file, Sysctl { values })
@@ -321,6 +337,7 @@ fn own_certificate(application: &str, own: &OwnCertificate) -> File {
         masked: format!("{}‹the key of {application} {fingerprint}›\n", own.chain),
         validate: None,
         live: Live::AtOnce,
+        seed: false,
     }
 }
 

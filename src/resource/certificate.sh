@@ -13,20 +13,21 @@ certificate_probe() {
     [ -f "$certificate_file" ] && printf 'certificate=%s\n' "$(
         sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' <"$certificate_file" | base64 -w0
     )"
-    [ -z "$(find "${1%/*}/ca.crt" -newer "$certificate_file" 2>/dev/null)" ] || echo authority=newer
+    # shellcheck disable=SC3013 # every sh of Debian knows -nt
+    if [ "${1%/*}/ca.crt" -nt "$certificate_file" ]; then echo authority=newer; fi
     if [ -f "$certificate_key" ]; then
         stat -c 'owner=%U:%G
 mode=%a' -- "$certificate_key"
-        certificate_public=$(openssl pkey -in "$certificate_key" -pubout -outform DER 2>/dev/null | sha256sum | cut -c1-64)
+        certificate_public=$(openssl pkey -in "$certificate_key" -pubout -outform DER 2>/dev/null | sha256sum)
         # The hash of nothing says that there is no readable key.
         case $certificate_public in e3b0c44298fc1c14*) certificate_public='' ;; esac
-        printf 'key=%s\n' "$certificate_public"
+        printf 'key=%s\n' "${certificate_public%% *}"
     fi
 }
 
 # certificate_apply PATH LAYOUT OWNER MODE FOLDER : puts certificate and key in place, the old ones kept.
 certificate_apply() {
-    mkdir -p -- "$(dirname -- "$1")"
+    [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}"
     if [ "$2" = pem ]; then
         cat "$5/crt" "$5/key" >"$5/pem"
         file_stage "$1.pem" "$3" "$4" "$5/pem"

@@ -1,5 +1,6 @@
 //! The words of a plan: one change to one resource, why, what clients notice, and the calls that make it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pki::LeafRequest;
@@ -97,7 +98,7 @@ pub enum Order {
 }
 
 /// What is done to the resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// It is not there yet.
@@ -123,7 +124,7 @@ impl Verb {
 }
 
 /// What clients will notice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
     /// Nothing.
@@ -177,6 +178,8 @@ pub struct Change {
     pub reason: String,
     /// What clients will notice.
     pub effect: Effect,
+    /// What was changed on the node since we last wrote it, where that can be told.
+    pub drift: Option<String>,
     /// Texts to compare, for files.
     pub diff: Option<Diff>,
     /// The calls that make it, each with its place in the step.
@@ -197,6 +200,7 @@ impl Change {
             verb,
             reason: reason.into(),
             effect: Effect::None,
+            drift: None,
             diff: None,
             calls: vec![(order, call)],
             cluster_wide: false,

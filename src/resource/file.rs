@@ -48,6 +48,8 @@ pub struct File {
     pub masked: String,
     /// Command that checks the staged file; `%s` is its path.
     pub validate: Option<String>,
+    /// A service keeps it: what is there is left alone.
+    pub seed: bool,
     /// When it goes live.
     pub live: Live,
 }
@@ -90,6 +92,9 @@ impl Resource for File {
     }
 
     fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {
+        if self.seed && seen.contains_key("sha256") {
+            return Ok(None);
+        }
         let Some((verb, reason)) =
             difference(seen, &self.owner, &self.mode, Some(&sha256(self.content.as_bytes())))
         else {
@@ -113,6 +118,7 @@ impl Resource for File {
             verb,
             reason,
             effect: Effect::None,
+            drift: drift(seen),
             diff: Some(diff),
             calls,
             cluster_wide: false,
@@ -131,6 +137,23 @@ impl File {
     pub fn fetch(path: &str) -> Call {
         Call { function: "file_fetch", args: vec![Arg::Text(path.to_owned())] }
     }
+}
+
+/// What somebody else has done to a file since it was written here: its content, owner or mode is not what was kept then.
+fn drift(seen: &Fields) -> Option<String> {
+    let get = |key: &str| seen.get(key).map_or("", String::as_str);
+    let written = seen.get("written")?;
+    if get("owner").is_empty() {
+        return Some("removed on the node".into());
+    }
+    if *written == format!("{} {} {}", get("sha256"), get("owner"), get("mode")) {
+        return None;
+    }
+    let at = get("mtime").parse().ok().and_then(|at| time::OffsetDateTime::from_unix_timestamp(at).ok());
+    let at = at.map_or_else(String::new, |at| {
+        format!("; last written {} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
+    });
+    Some(format!("changed on the node{at}"))
 }
 
 /// What differs between a wanted and a seen file or directory, in words.
@@ -168,6 +191,7 @@ mod tests {
             content: "127.0.0.1 localhost\n".into(),
             masked: "127.0.0.1 localhost\n".into(),
             validate: None,
+            seed: false,
             live: Live::Validated,
         }
     }
@@ -186,9 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_service_keeps_is_written_once() {
+        let seed = File { seed: true, ..hosts() };
+        assert_eq!(compare(&seed, &[]).unwrap().verb, Verb::Create);
+        assert_eq!(compare(&seed, &[("owner", "redis:redis"), ("mode", "660"), ("sha256", "0")]), None);
+    }
+
+    #[test]
     fn each_difference_is_named() {
         let change = compare(&hosts(), &[("owner", "bob:root"), ("mode", "666"), ("sha256", "0")]).unwrap();
         assert_eq!(change.reason, "content differs; owner is bob:root, not root:root; mode is 666, not 0644");
         assert_eq!(change.verb, Verb::Update);
+    }
+
+    fn drift_of(seen: &[(&str, &str)]) -> Option<String> {
+        drift(&seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn a_hand_on_the_node_is_told_from_a_change_of_the_inventory() {
+        let now = [("owner", "root:root"), ("mode", "644"), ("sha256", "aa"), ("mtime", "1767225660")];
+        let with = |written: &'static str| drift_of(&[&now[..], &[("written", written)]].concat());
+        assert_eq!(with("aa root:root 644"), None, "as we left it: the inventory has changed");
+        let changed = "changed on the node; last written 2026-01-01 00:01 UTC";
+        assert_eq!(with("bb root:root 644").unwrap(), changed);
+        assert_eq!(with("aa root:root 600").unwrap(), changed);
+        assert_eq!(drift_of(&now), None, "written before this was kept: nobody can tell");
+        assert_eq!(drift_of(&[("written", "aa root:root 644")]).unwrap(), "removed on the node");
+        assert_eq!(drift_of(&[]), None, "a bare node");
     }
 }

@@ -44,6 +44,9 @@ impl Resource for Firewall {
             new: format!("{}{}", self.v4, self.v6),
             secret: false,
         });
+        if get("live") == Some("differs") {
+            change.drift = Some("rules changed on the node".into());
+        }
         change.confirm = Some(Call::new("firewall_confirm", Vec::<String>::new()));
         Ok(Some(change))
     }

@@ -5,16 +5,20 @@ FIREWALL_STAMP=/var/lib/deploy/firewall.live
 
 # firewall_live : what is loaded of ours and the policies, without counters.
 firewall_live() {
-    { iptables-save -t filter; ip6tables-save -t filter; } 2>/dev/null |
-        sed -n 's/ \[[0-9:]*\]$//; /^:INPUT\|^:FORWARD\|DEPLOY-/p' | sha256sum | cut -c1-64
+    firewall_hash=$({ iptables-save -t filter; ip6tables-save -t filter; } 2>/dev/null |
+        sed -n 's/ \[[0-9:]*\]$//; /^:INPUT\|^:FORWARD\|DEPLOY-/p' | sha256sum)
+    echo "${firewall_hash%% *}"
 }
 
 firewall_probe() {
     for family in v4 v6; do
-        [ -f $FIREWALL_DIR/firewall.$family ] && printf '%s=%s\n' $family "$(sha256sum <$FIREWALL_DIR/firewall.$family | cut -c1-64)"
+        [ -f $FIREWALL_DIR/firewall.$family ] || continue
+        firewall_hash=$(sha256sum <$FIREWALL_DIR/firewall.$family)
+        printf '%s=%s\n' $family "${firewall_hash%% *}"
     done
     if [ -f $FIREWALL_STAMP ]; then
-        if [ "$(cat $FIREWALL_STAMP)" = "$(firewall_live)" ]; then echo live=same; else echo live=differs; fi
+        read -r firewall_stamp <$FIREWALL_STAMP
+        if [ "$firewall_stamp" = "$(firewall_live)" ]; then echo live=same; else echo live=differs; fi
     fi
 }
 

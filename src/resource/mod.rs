@@ -17,7 +17,7 @@ pub use change::{Arg, Call, Change, Diff, Effect, Id, Order, Payload, Verb};
 pub use file::{Directory, File, Live};
 pub use firewall::Firewall;
 pub use packages::Packages;
-pub use sysctl::Sysctl;
+pub use sysctl::{SYSCTL_FILE, Sysctl};
 pub use unit::Unit;
 
 use std::collections::{BTreeMap, BTreeSet};

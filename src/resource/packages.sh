@@ -7,11 +7,12 @@ packages_probe() {
 
 # packages_apply "UNIT…" NAME… : installs what is missing; the units stay masked until their role starts them.
 packages_apply() {
+    packages_masked=
     for unit in $1; do
-        if ! systemctl cat "$unit.service" >/dev/null 2>&1; then
-            systemctl mask --quiet "$unit.service"
-        fi
+        systemctl cat "$unit.service" >/dev/null 2>&1 || packages_masked="$packages_masked $unit.service"
     done
+    # shellcheck disable=SC2086 # a list of names
+    [ -z "$packages_masked" ] || systemctl mask --quiet $packages_masked
     shift
     export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
     packages_wait='-o DPkg::Lock::Timeout=300'

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Call, Change, Context, Fields, Id, Order, Refusal, Resource, Verb};
 
+/// The file for the next boot.
+pub const SYSCTL_FILE: &str = "/etc/sysctl.d/60-deploy.conf";
+
 /// All kernel parameters of a node.
 #[derive(Debug, Clone)]
 pub struct Sysctl {
@@ -21,7 +24,7 @@ impl Resource for Sysctl {
     }
 
     /// A parameter that this kernel does not have, or that a container must not write, is left alone.
-    fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {
+    fn compare(&self, seen: &Fields, context: &Context<'_>) -> Result<Option<Change>, Refusal> {
         let differing: Vec<(&String, &String, &String)> = self
             .values
             .iter()
@@ -35,7 +38,12 @@ impl Resource for Sysctl {
             differing.iter().map(|(key, old, new)| format!("{key} is {old}, not {new}")).collect::<Vec<_>>();
         let call =
             Call::new("sysctl_apply", differing.iter().map(|(key, _, value)| format!("{key}={value}")));
-        Ok(Some(Change::new(self.id(), Verb::Update, reason.join("; "), Order::Settle, call)))
+        let mut change = Change::new(self.id(), Verb::Update, reason.join("; "), Order::Settle, call);
+        // Where the file for the next boot stays as it is, the inventory wants what it wanted before.
+        if !context.changing.contains(&Id::new("file", SYSCTL_FILE)) {
+            change.drift = Some("set on the node".into());
+        }
+        Ok(Some(change))
     }
 }
 

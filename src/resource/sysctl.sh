@@ -3,8 +3,11 @@
 # sysctl_probe KEY… : prints KEY=VALUE for each that exists and may be written.
 sysctl_probe() {
     for key in "$@"; do
-        path=/proc/sys/$(printf '%s' "$key" | tr . /)
-        if [ -w "$path" ]; then printf '%s=%s\n' "$key" "$(tr '\t' ' ' <"$path")"; fi
+        path=$key
+        while [ "$path" != "${path#*.}" ]; do path=${path%%.*}/${path#*.}; done
+        # Several numbers are parted by tabs.
+        # shellcheck disable=SC2086
+        if [ -w "/proc/sys/$path" ] && read -r value <"/proc/sys/$path"; then echo "$key="$value; fi
     done
 }
 

@@ -89,6 +89,12 @@ impl Resource for Unit {
         };
         let mut change = Change::new(self.id(), verb, reason, Order::Activate, self.call(function));
         // One that does its work at boot serves nobody: starting it again is no restart to anyone.
+        // One that was started here before, and neither a file nor a run stopped it.
+        let known = is("restart", "fresh");
+        if verb == Verb::Create && known {
+            change.drift =
+                Some(format!("{} on the node", if enabled { "stopped, or has failed," } else { "disabled" }));
+        }
         change.effect = if self.stays { effect } else { effect.min(Effect::Start) };
         Ok(Some(change))
     }

@@ -8,7 +8,8 @@ unit_hash() {
         echo none
     else
         # shellcheck disable=SC2086 # a list of paths without spaces
-        cat -- $1 2>/dev/null | sha256sum | cut -c1-64
+        unit_sum=$(cat -- $1 2>/dev/null | sha256sum)
+        echo "${unit_sum%% *}"
     fi
 }
 
@@ -44,12 +45,24 @@ unit_block() {
     if [ "$1" = no-block ]; then UNIT_BLOCK=--no-block; else UNIT_BLOCK=; fi
 }
 
+# unit_read UNIT : it is not masked, and systemd has read its files as they are now. A reload of systemd runs all its
+# generators, so it is spared where it would find nothing new.
+unit_read() {
+    if [ "$(readlink "/etc/systemd/system/$1.service")" = /dev/null ]; then
+        systemctl unmask --quiet --no-reload "$1.service"
+    fi
+    [ "$(systemctl show -P NeedDaemonReload "$1.service")" = no ] || systemctl daemon-reload
+}
+
+unit_enable() {
+    systemctl is-enabled --quiet "$1.service" 2>/dev/null || systemctl enable --quiet --no-reload "$1.service"
+}
+
 # unit_start UNIT "RESTART FILE…" "RELOAD FILE…" wait|no-block
 unit_start() {
     unit_block "$4"
-    systemctl unmask --quiet "$1.service"
-    systemctl daemon-reload
-    systemctl enable --quiet "$1.service"
+    unit_read "$1"
+    unit_enable "$1"
     systemctl reset-failed "$1.service" 2>/dev/null || true
     unit_before=$(unit_hash "$2")
     unit_do restart "$1"
@@ -64,13 +77,8 @@ unit_restart() {
 
 unit_reload() {
     unit_block wait
-    systemctl daemon-reload
+    unit_read "$1"
     unit_do reload "$1"
     unit_stamp "$1" reload "$3"
-    systemctl enable --quiet "$1.service"
+    unit_enable "$1"
 }
-
-unit_enable() {
-    systemctl enable --quiet "$1.service"
-}
-

@@ -28,6 +28,7 @@ fn environment(library: &Library) -> Environment<'static> {
         ValueKind::String | ValueKind::Number => escape_formatter(out, state, value),
         kind => Err(Error::new(ErrorKind::InvalidOperation, format!("{kind} where a scalar belongs"))),
     });
+    environment.add_filter("sha256", |text: String| crate::resource::sha256(text.as_bytes()));
     environment.add_function("secret", |name: String| format!("secret-of-{}", name.replace('/', "-")));
     environment.add_function("secret_start", |_: String| "eight-of".to_owned());
     for (name, text) in &library.templates {
@@ -52,7 +53,18 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
             })
         })
         .collect();
-    let names = ["base", "firewall", "etcd", "patroni", "haproxy", "keepalived", "nginx", "pgbouncer"];
+    let names = [
+        "base",
+        "firewall",
+        "etcd",
+        "patroni",
+        "haproxy",
+        "keepalived",
+        "nginx",
+        "pgbouncer",
+        "redis",
+        "sentinel",
+    ];
     let roles: BTreeMap<&str, &Vec<Json>> = names.map(|name| (name, &nodes)).into();
     let mut patroni = json!(model::Patroni::default());
     patroni["ttl"] = json!(30);
@@ -88,6 +100,10 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
     }]);
     let mut own = nodes[0].clone();
     own["interface"] = json!("eth0");
+    let mut redis = json!(model::Redis::default());
+    redis["port"] = json!(6380);
+    redis["bytes"] = json!(536_870_912);
+    redis["ask"] = json!({ "name": "n1", "url_address": "127.0.0.1" });
     Value::from(Serde(json!({
         "cluster": { "name": "demo" },
         "node": own,
@@ -99,6 +115,7 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
         "postgresql": postgresql,
         "haproxy": model::Haproxy { connection_rate_limit: ipv6.then_some(20), ..model::Haproxy::default() },
         "pgbouncer": model::Pgbouncer::default(),
+        "redis": redis,
         "access": model::Access::default(),
         "kernel": model::Kernel::default(),
         "settings": role.settings,
@@ -133,7 +150,19 @@ fn render(debian: u8, ipv6: bool) -> BTreeMap<PathBuf, String> {
 #[test]
 fn the_roles_of_the_platform_are_there() {
     let names: Vec<String> = library().roles.into_keys().collect();
-    assert_eq!(names, ["base", "etcd", "firewall", "haproxy", "keepalived", "nginx", "patroni", "pgbouncer"]);
+    let known = [
+        "base",
+        "etcd",
+        "firewall",
+        "haproxy",
+        "keepalived",
+        "nginx",
+        "patroni",
+        "pgbouncer",
+        "redis",
+        "sentinel",
+    ];
+    assert_eq!(names, known);
 }
 
 #[test]
@@ -175,7 +204,8 @@ fn what_a_service_takes_names_a_unit_of_its_role() {
 #[test]
 fn every_file_says_who_owns_it() {
     for (path, text) in render(12, false) {
-        let head: String = text.lines().take(1).collect();
+        // A script names its shell first.
+        let head: String = text.lines().take(1 + usize::from(text.starts_with("#!"))).collect();
         assert!(head.contains("managed by deploy (role "), "{}: {head}", path.display());
     }
 }
@@ -252,7 +282,7 @@ fn scripts_use_what_their_checks_give_them() {
                 let documented = word.len() > 2 && !["JSON", "TLS", "URL", "IPv"].contains(&word);
                 if documented && head.contains(&format!("{word}:")) {
                     assert!(
-                        check.vars.contains_key(word),
+                        check.vars.contains_key(word) || (check.gate && word == "GATE"),
                         "{} says {word}, its check gives none",
                         check.script
                     );

@@ -16,6 +16,8 @@ static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 pub struct Library {
     /// Manifests by role.
     pub roles: BTreeMap<String, Manifest>,
+    /// Texts of the manifests, by role.
+    pub manifests: BTreeMap<String, String>,
     /// Templates by path below `templates/`.
     pub templates: BTreeMap<String, String>,
     /// Scripts by path below `roles/`.
@@ -109,6 +111,7 @@ impl Library {
             if manifest.role != role {
                 return Err(fail(format!("it calls itself `{}`", manifest.role)));
             }
+            self.manifests.insert(role.clone(), text);
             self.roles.insert(role, manifest);
         }
         Ok(())

@@ -115,6 +115,9 @@ pub struct Package {
     /// The release that has it under this name.
     #[serde(default)]
     pub debian: Option<u8>,
+    /// Only in clusters that run this role as well.
+    #[serde(default)]
+    pub with: Option<String>,
 }
 
 /// When a resource is applied.
@@ -189,6 +192,9 @@ pub struct File {
     /// When it is written.
     #[serde(default)]
     pub stage: Stage,
+    /// The service keeps it from then on: it is written where it is not there, and never again.
+    #[serde(default)]
+    pub seed: bool,
 }
 
 /// How certificate and key lie on the node.
@@ -285,6 +291,9 @@ pub struct Port {
     pub port: u16,
     /// Roles, or `admin` or `clients` for the networks of the inventory's `access`.
     pub from: Vec<Peer>,
+    /// Only in clusters that run this role as well.
+    #[serde(default)]
+    pub with: Option<String>,
     /// It is there only with this part of the inventory.
     #[serde(default)]
     pub when: Option<When>,
@@ -355,6 +364,9 @@ pub struct Check {
     /// Shell variables of the script: upper-case name to template.
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
+    /// Only in clusters that run this role as well.
+    #[serde(default)]
+    pub with: Option<String>,
 }
 
 fn root() -> String {

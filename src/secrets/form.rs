@@ -17,6 +17,8 @@ pub enum Form {
     Password,
     /// Between quotes in the files of built-in roles: as a password, without what ends or changes a quoted word there.
     Quoted,
+    /// In the files that Redis and Sentinel keep, which lose quotes: as between quotes, and without a blank.
+    Word,
 }
 
 /// Why a value cannot be that of a secret.
@@ -37,6 +39,9 @@ pub enum FormError {
     /// Something that ends or changes a quoted word.
     #[error("it holds one of \" ' ` \\ $, which would break the configuration file that it is written to")]
     Quotes,
+    /// Something that parts words.
+    #[error("it holds a blank, which Sentinel's configuration file takes for the end of it")]
+    Blank,
 }
 
 impl Form {
@@ -55,8 +60,11 @@ impl Form {
         if self >= Self::Password && !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(FormError::Characters);
         }
-        if self == Self::Quoted && text.contains(['"', '\'', '`', '\\', '$']) {
+        if self >= Self::Quoted && text.contains(['"', '\'', '`', '\\', '$']) {
             return Err(FormError::Quotes);
+        }
+        if self == Self::Word && text.contains(' ') {
+            return Err(FormError::Blank);
         }
         Ok(())
     }

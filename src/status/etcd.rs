@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::View;
 use super::attention::Notes;
 use crate::cluster::{NodeName, bracketed};
-use crate::live;
+use crate::live::{self, etcd_number};
 
 /// etcd as a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -62,7 +62,7 @@ pub fn read(view: &View<'_>, notes: &mut Notes) -> Option<EtcdStatus> {
         strangers.retain(|member| !is_it(member));
         let entry = listed.iter().find(|member| is_it(member));
         let own = fields(node).and_then(|fields| live::json(fields, "status")).unwrap_or_default();
-        members.push(member(node.to_string(), entry, &own[0]["Status"], true, observed.contains_key(node)));
+        members.push(member(node.to_string(), entry, &own, true, observed.contains_key(node)));
     }
     for stranger in &strangers {
         let name = stranger["name"].as_str().unwrap_or_default().to_owned();
@@ -84,8 +84,8 @@ fn member(
     in_inventory: bool,
     reachable: bool,
 ) -> EtcdMemberStatus {
-    let id = entry.and_then(|entry| entry["ID"].as_u64());
-    let leads = own["leader"].as_u64().filter(|leader| *leader != 0);
+    let id = entry.and_then(|entry| etcd_number(&entry["ID"]));
+    let leads = etcd_number(&own["leader"]).filter(|leader| *leader != 0);
     let faults = own["errors"].as_array().is_some_and(|errors| !errors.is_empty());
     let healthy = id.is_some() && leads.is_some() && !faults;
     let state = match id {
@@ -94,7 +94,7 @@ fn member(
         Some(_) if healthy => "healthy",
         Some(_) => "not healthy",
     };
-    let role = if leads.is_some() && leads == own["header"]["member_id"].as_u64() {
+    let role = if leads.is_some() && leads == etcd_number(&own["header"]["member_id"]) {
         "leader"
     } else if entry.is_some_and(|entry| entry["isLearner"] == Value::Bool(true)) {
         "learner"
@@ -108,7 +108,7 @@ fn member(
         healthy,
         role: healthy.then_some(role),
         version: own["version"].as_str().map(str::to_owned),
-        db_size_bytes: own["dbSize"].as_u64(),
+        db_size_bytes: etcd_number(&own["dbSize"]),
         in_inventory,
     }
 }

@@ -7,6 +7,7 @@ mod certificates;
 mod etcd;
 mod nodes;
 mod postgresql;
+mod redis;
 mod traffic;
 mod virtual_ips;
 
@@ -19,6 +20,7 @@ pub use certificates::CertificateStatus;
 pub use etcd::{EtcdMemberStatus, EtcdStatus};
 pub use nodes::NodeStatus;
 pub use postgresql::{LockGuard, PostgresqlMember, PostgresqlStatus};
+pub use redis::{RedisMember, RedisStatus, SentinelStatus};
 pub use traffic::{Backend, HaproxyStatus, PgbouncerStatus};
 pub use virtual_ips::VirtualIpStatus;
 
@@ -59,6 +61,8 @@ pub struct Status {
     pub haproxy: Vec<HaproxyStatus>,
     /// PgBouncer on each node that has it.
     pub pgbouncer: Vec<PgbouncerStatus>,
+    /// Redis and its Sentinels; none where no node has the role.
+    pub redis: Option<RedisStatus>,
     /// For each node that has certificates, the one that ends first.
     pub certificates: Vec<CertificateStatus>,
     /// What needs attention, the worst first.
@@ -82,10 +86,12 @@ impl Status {
         let virtual_ips = virtual_ips::read(&view, &mut found);
         let haproxy = traffic::haproxy(&view, leader, &mut found);
         let pgbouncer = traffic::pgbouncer(&view, &mut found);
+        let redis = redis::read(&view, &mut found);
         let certificates = certificates::read(&view, now, &mut found)?;
         let closed =
             |running: Vec<Option<bool>>| !running.is_empty() && running.iter().all(|one| *one == Some(false));
         let down = postgresql.is_some() && leader.is_none()
+            || redis.as_ref().is_some_and(|redis| redis.primary.is_none())
             || closed(haproxy.iter().map(|haproxy| haproxy.running).collect())
             || closed(pgbouncer.iter().map(|pgbouncer| pgbouncer.running).collect());
         let attention = found.sorted();
@@ -104,6 +110,7 @@ impl Status {
             virtual_ips,
             haproxy,
             pgbouncer,
+            redis,
             certificates,
             attention,
         })

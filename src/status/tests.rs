@@ -26,6 +26,7 @@ nodes:
   a1: { kind: app, address: 10.1.0.31 }
 roles:
   etcd: { on: [m1, w1, w2] }
+redis: { enabled: false }
 ";
 
 /// A source with made-up secrets.
@@ -58,7 +59,7 @@ fn well(source: &Source, debian: u8) -> Answers {
     ] });
     let patroni = if debian == 12 { "3.0.2" } else { "4.0.7" };
     let etcd: Vec<Value> = [("m1", 11), ("w1", 21), ("w2", 22)]
-        .map(|(name, end)| json!({ "ID": end, "name": name, "peerURLs": [format!("https://10.1.0.{end}:2380")] }))
+        .map(|(name, end)| json!({ "ID": format!("{end}"), "name": name, "peerURLs": [format!("https://10.1.0.{end}:2380")] }))
         .to_vec();
     let proxies = "# pxname,svname,scur,status,bck\nleader,w1,1,UP,0\nleader,w2,0,DOWN,0\nreplicas,w1,0,DOWN,0\nreplicas,w2,0,UP,0\n";
     for (name, node) in &source.cluster.nodes {
@@ -75,7 +76,7 @@ fn well(source: &Source, debian: u8) -> Answers {
             set(&mut seen, member_id(), &[("cluster", &packed(&cluster)), ("status", &packed(&status))]);
         }
         if let Some(own) = etcd.iter().find(|member| member["name"] == name.as_str()) {
-            let status = json!([{ "Status": { "leader": 21, "header": { "member_id": own["ID"] }, "dbSize": 20480 } }]);
+            let status = json!({ "leader": "21", "header": { "member_id": own["ID"] }, "dbSize": "20480" });
             set(
                 &mut seen,
                 etcd_id(),

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::View;
 use super::attention::Notes;
 use crate::cluster::NodeName;
+use crate::inventory::REDIS;
 use crate::live::{self, ClientPool, ProxyServer};
 
 /// Seconds that a client may wait for a server before somebody should look.
@@ -12,6 +13,8 @@ const LONG_WAIT: u64 = 2;
 
 /// The proxy that leads to the leader.
 const LEADER: &str = "leader";
+/// The one that leads to the primary of Redis, and names its servers by their addresses.
+const REDIS_PROXY: &str = "redis";
 
 /// HAProxy on one node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -71,7 +74,7 @@ pub fn haproxy(view: &View<'_>, leader: Option<&NodeName>, notes: &mut Notes) ->
                 journal.clone(),
             );
         }
-        let backends = backends(servers.unwrap_or_default());
+        let backends = backends(view, servers.unwrap_or_default());
         // Without a leader nothing behind it can be up, and that is told of already; a group that is not live may be down.
         let told = |backend: &&Backend| leader.is_some() && !resting.contains(&backend.name);
         for backend in backends.iter().filter(told) {
@@ -83,6 +86,11 @@ pub fn haproxy(view: &View<'_>, leader: Option<&NodeName>, notes: &mut Notes) ->
                 (true, [_, _, ..]) => {
                     Some(format!("its HAProxy sees more than one leader: {}", up.join(", ")))
                 }
+                _ if backend.name == REDIS_PROXY && up.len() != 1 => Some(match up.as_slice() {
+                    [] => "its HAProxy leads to no primary of Redis".to_owned(),
+                    _ => format!("its HAProxy sees more than one primary of Redis: {}", up.join(", ")),
+                }),
+                _ if backend.name == REDIS_PROXY => None,
                 // A leader alone has no replicas to be led to.
                 (leads, [])
                     if leads
@@ -102,9 +110,12 @@ pub fn haproxy(view: &View<'_>, leader: Option<&NodeName>, notes: &mut Notes) ->
     all
 }
 
-fn backends(servers: Vec<ProxyServer>) -> Vec<Backend> {
+fn backends(view: &View<'_>, servers: Vec<ProxyServer>) -> Vec<Backend> {
     let mut all: Vec<Backend> = Vec::new();
-    for server in servers {
+    for mut server in servers {
+        if let Some(node) = server.name.parse().ok().and_then(|at| live::redis_node_at(view.source, at)) {
+            server.name = node.to_string();
+        }
         if let Some(backend) = all.iter_mut().find(|backend| backend.name == server.proxy) {
             backend.servers.push(server);
             continue;
@@ -113,6 +124,7 @@ fn backends(servers: Vec<ProxyServer>) -> Vec<Backend> {
             LEADER => Some(5000),
             "replicas" => Some(5001),
             "members" => Some(5002),
+            REDIS_PROXY => Some(REDIS),
             name if name.starts_with("app.") => Some(443),
             _ => None,
         };

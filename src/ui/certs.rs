@@ -13,9 +13,19 @@ pub fn certs(report: &Report, inventory: &str) -> String {
     let mut text = table(&heading, &rows);
     text.push('\n');
     let rows: Vec<Vec<Cell>> = report.authorities.iter().map(authority).collect();
-    text.push_str(&table(&["AUTHORITY", "IS", "FINGERPRINT", "DAYS LEFT", "ENDS", "TRUSTED BY"], &rows));
-    let mut remedies: Vec<String> =
-        report.certificates.iter().filter_map(|entry| remedy(entry, inventory)).collect();
+    text.push_str(&table(
+        &["AUTHORITY", "IS", "FINGERPRINT", "DAYS LEFT", "ENDS", "TRUSTED BY", "STATE"],
+        &rows,
+    ));
+    let mut remedies: Vec<String> = if report.authorities.iter().any(|authority| authority.state != State::Ok)
+    {
+        vec![format!("deploy certs rotate-ca {inventory}")]
+    } else {
+        Vec::new()
+    };
+    if !report.expired() {
+        remedies.extend(report.certificates.iter().filter_map(|entry| remedy(entry, inventory)));
+    }
     remedies.dedup();
     if !remedies.is_empty() {
         text.push_str("\nto mend it\n");
@@ -41,11 +51,6 @@ fn remedy(entry: &Entry, inventory: &str) -> Option<String> {
 }
 
 fn row(entry: &Entry) -> Vec<Cell> {
-    let tone = match entry.state {
-        State::Ok => Tone::Good,
-        State::Due | State::Unknown => Tone::Warn,
-        State::Wrong => Tone::Bad,
-    };
     let word = entry.problem.clone().unwrap_or_else(|| "ok".into());
     let ports = entry.served.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
@@ -58,8 +63,16 @@ fn row(entry: &Entry) -> Vec<Cell> {
         or_dash(entry.days_left.map(|days| days.to_string())).into(),
         or_dash(entry.expires.clone()).into(),
         or_dash(entry.issuer.clone()).into(),
-        Cell(word, tone),
+        Cell(word, tone(entry.state)),
     ]
+}
+
+fn tone(state: State) -> Tone {
+    match state {
+        State::Ok => Tone::Good,
+        State::Due | State::Unknown => Tone::Warn,
+        State::Wrong => Tone::Bad,
+    }
 }
 
 fn authority(entry: &AuthorityEntry) -> Vec<Cell> {
@@ -71,5 +84,6 @@ fn authority(entry: &AuthorityEntry) -> Vec<Cell> {
         entry.days_left.to_string().into(),
         entry.expires.as_str().into(),
         if nodes.is_empty() { Cell("nobody".into(), Tone::Warn) } else { nodes.into() },
+        Cell(entry.problem.clone().unwrap_or_else(|| "ok".into()), tone(entry.state)),
     ]
 }

@@ -3,6 +3,9 @@
 mod applications;
 mod certs;
 mod checks;
+mod history;
+mod log;
+mod markdown;
 mod plan;
 mod progress;
 mod secrets;
@@ -12,13 +15,15 @@ mod table;
 pub use applications::applications;
 pub use certs::certs;
 pub use checks::checks;
-pub use plan::{plan, plan_json};
+pub use history::runs;
+pub use log::log_into;
+pub use markdown::markdown;
+pub use plan::{changes, plan, plan_json};
 pub use progress::Progress;
 pub use secrets::{Origin, RecipientRow, SecretRow, recipients, secrets};
 pub use status::status;
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 
 use crate::secrets::Secret;
 
@@ -37,6 +42,12 @@ pub fn data(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Prints to standard output what belongs in a log, too. Never a secret.
+pub fn report(text: &str) {
+    data(text);
+    log::record(text);
+}
+
 /// Prints JSON to standard output.
 pub fn json(value: &impl serde::Serialize) {
     if let Ok(text) = serde_json::to_string_pretty(value) {
@@ -46,11 +57,17 @@ pub fn json(value: &impl serde::Serialize) {
 
 /// Prints a line to standard error.
 pub fn talk(line: &str) {
+    log::record(line);
+    talk_only(line);
+}
+
+/// The same without keeping it.
+fn talk_only(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Prints an error with its causes, and its hint last.
-pub fn failed(error: &anyhow::Error) -> ExitCode {
+pub fn failed(error: &anyhow::Error) {
     let mut hint = None;
     let mut text = String::new();
     for cause in error.chain() {
@@ -72,7 +89,6 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = hint {
         talk(&format!("{} {hint}", console::style("hint:").cyan().for_stderr()));
     }
-    ExitCode::FAILURE
 }
 
 /// Asks a question that only `yes` answers. Without a terminal nobody can, and the answer is no.

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::talk;
 use crate::apply::Event;
 use crate::cluster::NodeName;
 use crate::verify::Outcome;
@@ -17,6 +16,8 @@ pub struct Progress {
     bars: Option<MultiProgress>,
     lines: BTreeMap<NodeName, ProgressBar>,
     busy: BTreeMap<NodeName, String>,
+    /// Checks that are waited for.
+    checks: usize,
 }
 
 impl Progress {
@@ -28,6 +29,7 @@ impl Progress {
             bars: terminal.then(MultiProgress::new),
             lines: BTreeMap::new(),
             busy: BTreeMap::new(),
+            checks: 0,
         }
     }
 
@@ -37,16 +39,23 @@ impl Progress {
             match tokio::time::timeout(Duration::from_secs(30), events.recv()).await {
                 Ok(Some(event)) => self.event(event),
                 Ok(None) => break,
-                Err(_) if self.bars.is_none() && !self.busy.is_empty() => {
-                    let busy: Vec<String> =
-                        self.busy.iter().map(|(node, id)| format!("{node} ({id})")).collect();
-                    self.say(&format!("still at it: {}", busy.join(", ")));
-                }
+                Err(_) if self.bars.is_none() => self.heartbeat(),
                 Err(_) => {}
             }
         }
         if let Some(bars) = &self.bars {
             let _ = bars.clear();
+        }
+    }
+
+    /// What is waited for.
+    fn heartbeat(&self) {
+        let mut busy: Vec<String> = self.busy.iter().map(|(node, id)| format!("{node} ({id})")).collect();
+        if self.checks > 0 {
+            busy.push(format!("{} checks", self.checks));
+        }
+        if !busy.is_empty() {
+            self.say(&format!("still at it: {}", busy.join(", ")));
         }
     }
 
@@ -63,10 +72,13 @@ impl Progress {
                 self.idle(&node);
                 self.say(&format!("{node:<12} {phase}: failed"));
             }
-            Event::Checked(verdict) if verdict.outcome == Outcome::Fail => {
-                self.say(&format!("{:<12} {}: {}", verdict.node, verdict.name, verdict.reason));
+            Event::Checking { checks } => self.checks = checks,
+            Event::Checked(verdict) => {
+                self.checks = 0;
+                if verdict.outcome == Outcome::Fail {
+                    self.say(&format!("{:<12} {}: {}", verdict.node, verdict.name, verdict.reason));
+                }
             }
-            Event::Checking { .. } | Event::Checked(_) => {}
             Event::PhaseDone { title, took } => {
                 self.say(&format!("{title}: verified, {:.1} s", took.as_secs_f64()));
             }
@@ -100,11 +112,12 @@ impl Progress {
 
     fn say(&self, line: &str) {
         let line = format!("{:>6.1} s  {line}", self.begun.elapsed().as_secs_f64());
-        match &self.bars {
-            Some(bars) => {
-                let _ = bars.println(line);
-            }
-            None => talk(&line),
+        super::log::record(&line);
+        if let Some(bars) = &self.bars {
+            let _ = bars.println(line);
+        } else {
+            // The log gives each line its time by itself.
+            super::talk_only(&format!("{} {line}", super::log::stamp()));
         }
     }
 }

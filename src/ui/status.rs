@@ -8,7 +8,7 @@ use super::table::{Cell, Tone, table, toned};
 use crate::live::ClientPool;
 use crate::status::{
     Backend, EtcdStatus, HaproxyStatus, Health, NodeStatus, PgbouncerStatus, PostgresqlMember,
-    PostgresqlStatus, Severity, Status, VirtualIpStatus,
+    PostgresqlStatus, RedisMember, RedisStatus, SentinelStatus, Severity, Status, VirtualIpStatus,
 };
 
 /// The status as text: a table for each part, then what to do about what is wrong.
@@ -35,6 +35,15 @@ pub fn status(status: &Status) -> String {
     }
     if !status.pgbouncer.is_empty() {
         section(&mut text, "pgbouncer", "", &pgbouncer(&status.pgbouncer));
+    }
+    if let Some(found) = &status.redis {
+        let words = match &found.primary {
+            Some(primary) => format!("{primary} is the primary"),
+            None => "no primary".into(),
+        };
+        section(&mut text, "redis", &words, &redis(found));
+        let words = if found.quorum { "could replace the primary" } else { "could not replace the primary" };
+        section(&mut text, "sentinel", words, &sentinel(found));
     }
     if !status.certificates.is_empty() {
         let rows: Vec<Vec<Cell>> = status
@@ -202,6 +211,37 @@ fn pgbouncer(all: &[PgbouncerStatus]) -> String {
         }
     }
     table(&["NODE", "POOL", "ROLE", "CLIENTS", "WAITING", "SERVERS"], &rows)
+}
+
+fn redis(found: &RedisStatus) -> String {
+    let size = |size: Option<u64>| size.map_or_else(|| "-".to_owned(), bytes);
+    let row = |member: &RedisMember| -> Vec<Cell> {
+        vec![
+            member.node.as_str().into(),
+            member.role.into(),
+            Cell::judged(member.state.to_owned(), member.state == "up"),
+            size(member.lag_bytes).into(),
+            size(member.used_bytes).into(),
+            member.version.clone().unwrap_or_else(|| "-".into()).into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = found.members.iter().map(row).collect();
+    table(&["NODE", "ROLE", "STATE", "LAG", "DATA", "VERSION"], &rows)
+}
+
+fn sentinel(found: &RedisStatus) -> String {
+    let count = |count: Option<usize>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+    let row = |one: &SentinelStatus| -> Vec<Cell> {
+        vec![
+            one.node.as_str().into(),
+            Cell::judged(one.state.to_owned(), one.quorum),
+            one.primary.as_ref().map_or("-", |node| node.as_str()).into(),
+            count(one.others).into(),
+            count(one.replicas).into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = found.sentinels.iter().map(row).collect();
+    table(&["NODE", "STATE", "PRIMARY", "OTHERS", "REPLICAS"], &rows)
 }
 
 /// A pool that somebody has used and nobody uses now.

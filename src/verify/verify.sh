@@ -1,5 +1,7 @@
 # Runs checks until they hold or their time is up. They change nothing but rows of their own table.
 umask 077
+# PostgreSQL's own programs before Debian's wrappers, which take longer than what they start.
+for postgresql in /usr/lib/postgresql/*/bin; do PATH=$postgresql:$PATH; done
 
 # repeat NUMBER SECONDS : prints the number, the last status and the last line of the check.
 repeat() {
@@ -11,7 +13,7 @@ repeat() {
         if [ $repeat_status -eq 0 ] || [ $repeat_status -eq 77 ] || [ "$(date +%s)" -ge $repeat_end ]; then break; fi
         sleep $repeat_pause
         # Whoever waits longer need not ask as often: what is waited for wants the processor too.
-        repeat_pause=1
+        repeat_pause=0.7
     done
     printf '#%s %s %s\n' "$1" "$repeat_status" "$(printf '%s\n' "$repeat_said" | tail -n 1)"
 }

@@ -42,8 +42,13 @@ fn printed(words: &[&str], within: &Path) -> String {
 
 /// Runs `deploy`, which must fail without a word on standard output, and returns its error.
 fn error(words: &[&str], within: &Path) -> String {
+    error_with(1, words, within)
+}
+
+/// The same with another exit code.
+fn error_with(code: i32, words: &[&str], within: &Path) -> String {
     let output = deploy(words, within);
-    assert_eq!(output.status.code(), Some(1), "{words:?}: {}", text(&output.stdout));
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {}", text(&output.stdout));
     assert_eq!(text(&output.stdout), "", "{words:?}");
     text(&output.stderr)
 }
@@ -94,6 +99,10 @@ fn help_names_every_command() {
         "status",
         "app",
         "render",
+        "history",
+        "graph",
+        "drift",
+        "lock",
         "secrets",
         "schema",
         "completions",
@@ -101,6 +110,15 @@ fn help_names_every_command() {
     ] {
         assert!(printed(&[command, "--help"], here.path()).contains("Usage: deploy"), "{command}");
     }
+}
+
+#[test]
+fn a_mistyped_command_is_an_error_and_never_pending_changes() {
+    let here = tempfile::tempdir().unwrap();
+    assert!(
+        error_with(1, &["plan", "--detailed-exitcodes", "."], here.path()).contains("--detailed-exitcode")
+    );
+    assert!(error_with(1, &["aply", "."], here.path()).contains("apply"));
 }
 
 #[test]
@@ -124,7 +142,7 @@ fn completions_and_the_manual_are_printed() {
 #[test]
 fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
     let folder = folder("postgresql:\n  max_conections: 100\npatroni:\n  failover: quick\n");
-    let said = error(&["render", ".", "--out", "out"], folder.path());
+    let said = error_with(3, &["render", ".", "--out", "out"], folder.path());
     for part in ["cluster.yaml:7:", "max_conections", "max_connections", "cluster.yaml:9:", "quick", "^"] {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
@@ -134,7 +152,7 @@ fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
 #[test]
 fn an_inventory_that_is_not_there_is_named() {
     let here = tempfile::tempdir().unwrap();
-    assert!(error(&["plan", "nowhere"], here.path()).contains("nowhere"));
+    assert!(error_with(3, &["plan", "nowhere"], here.path()).contains("nowhere"));
 }
 
 #[test]
@@ -219,12 +237,42 @@ fn every_shipped_inventory_renders_for_all_its_nodes_and_twice_the_same() {
 }
 
 #[test]
+fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
+    let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
+    std::fs::write(folder.path().join("ssh_config"), "Host *\n  HostName 127.0.0.1\n  Port 9\n").unwrap();
+    printed(&["init", "."], folder.path());
+    let mut command = command(&["--log", "run.log", "plan", "."], folder.path());
+    command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").output().unwrap();
+    let log = std::fs::read_to_string(folder.path().join("run.log")).unwrap();
+    let first = log.lines().next().unwrap();
+    assert!(first.contains("Z error: n1: cannot connect"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
+#[test]
+fn a_cluster_is_drawn_without_a_network() {
+    let folder = folder("");
+    let drawn = printed(&["graph", "."], folder.path());
+    assert!(drawn.starts_with("flowchart LR\n") && drawn.contains("r_clients"), "{drawn}");
+    assert!(printed(&["graph", ".", "--format", "dot"], folder.path()).starts_with("digraph cluster {"));
+    let json: Value = serde_json::from_str(&printed(&["graph", ".", "--json"], folder.path())).unwrap();
+    assert!(json["edges"].as_array().is_some_and(|edges| edges.iter().any(|edge| edge["port"] == 2379)));
+}
+
+#[test]
+fn the_schema_of_plans_is_json() {
+    let here = tempfile::tempdir().unwrap();
+    let schema: Value = serde_json::from_str(&printed(&["schema", "plan"], here.path())).unwrap();
+    assert!(schema["properties"]["summary"].is_object());
+}
+
+#[test]
 fn nodes_that_do_not_answer_are_all_named() {
     // Nothing listens on this port of this machine.
     let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
     std::fs::write(folder.path().join("ssh_config"), "Host *\n  HostName 127.0.0.1\n  Port 9\n").unwrap();
     printed(&["init", "."], folder.path());
-    let said = error(&["plan", "."], folder.path());
+    let said = error_with(5, &["plan", "."], folder.path());
     for part in ["n1", "n2", "n3", "hint:"] {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }

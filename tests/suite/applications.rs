@@ -146,9 +146,7 @@ pub fn requests(cluster: &mut Cluster) -> Result<String> {
     let (_, said) = ask(cluster, "https://www.pair.lab.test/?[1-300]", &["--cacert", &pair, "--parallel"])?;
     let refused = said.matches("http/1.1 429").count();
     ensure!((1..300).contains(&refused), "{refused} of 300 requests were refused");
-    Ok(format!(
-        "redirect, 404, 421, forwarding headers, cookie; {refused} of 300 requests at once refused"
-    ))
+    Ok(format!("redirect, 404, 421, forwarding headers, cookie; {refused} of 300 requests at once refused"))
 }
 
 /// Full load on the live group, which becomes the other one: every request is answered.

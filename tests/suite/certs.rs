@@ -11,31 +11,9 @@ use crate::cluster::Cluster;
 use crate::held::Held;
 
 /// HAProxy's worker of before a reload is gone by then, and whatever it still held is cut.
-const OLD_WORKERS_END: Duration = Duration::from_secs(35);
+pub const OLD_WORKERS_END: Duration = Duration::from_secs(35);
 /// A hand-over has three steps; each is killed once.
 const MOST_RUNS: usize = 8;
-
-/// Every certificate is made anew under clients, and every port serves its new one.
-pub fn renewed(cluster: &mut Cluster) -> Result<String> {
-    let before = serials(cluster)?;
-    let held = Held::and_visitors(cluster)?;
-    let renew = cluster.deploy(&["certs", "renew", "--force", "--yes"])?;
-    sleep(OLD_WORKERS_END);
-    let statements = held.finish()?;
-    let after = serials(cluster)?;
-    ensure!(before.len() == after.len(), "{} certificates before, {} after", before.len(), after.len());
-    for (which, serial) in &before {
-        ensure!(after.get(which).is_some_and(|new| new != serial), "{which} is not new");
-    }
-    let none = cluster.deploy(&["certs", "renew", "--yes"])?;
-    ensure!(none.stdout.contains("no certificate is due"), "a second renewal: {}", none.all());
-    cluster.settled()?;
-    Ok(format!(
-        "{} certificates in {:.1} s; {statements} statements and visits of clients, all answered",
-        after.len(),
-        renew.seconds
-    ))
-}
 
 /// A service that does not take its new certificate gets the old one back, and the run says so.
 pub fn not_served(cluster: &mut Cluster) -> Result<String> {
@@ -78,6 +56,18 @@ pub fn authority_rotated(cluster: &mut Cluster) -> Result<String> {
     }
     sleep(OLD_WORKERS_END);
     let statements = held.finish()?;
+    let proven = holds_with_the_new_alone(cluster, &old)?;
+    cluster.settled()?;
+    cluster.deploy(&["verify"])?;
+    Ok(format!(
+        "{} steps in {seconds:.0} s after a kill each; {proven} certificates hold with the new authority alone; \
+         {statements} statements and visits of clients, all answered",
+        runs + 1
+    ))
+}
+
+/// Holds every certificate against the authority that the nodes trust now, which has to have issued it, and the old one.
+pub fn holds_with_the_new_alone(cluster: &Cluster, old: &str) -> Result<usize> {
     let new = std::fs::read_to_string(cluster.authority()?)?;
     let mut proven = 0;
     for entry in certificates(cluster)? {
@@ -91,16 +81,10 @@ pub fn authority_rotated(cluster: &mut Cluster) -> Result<String> {
         cluster.on(&node, &script).with_context(|| format!("{path} against the authorities"))?;
         proven += 1;
     }
-    cluster.settled()?;
-    cluster.deploy(&["verify"])?;
-    Ok(format!(
-        "{} steps in {seconds:.0} s after a kill each; {proven} certificates hold with the new authority alone; \
-         {statements} statements and visits of clients, all answered",
-        runs + 1
-    ))
+    Ok(proven)
 }
 
-fn certificates(cluster: &Cluster) -> Result<Vec<Value>> {
+pub fn certificates(cluster: &Cluster) -> Result<Vec<Value>> {
     let json = cluster.deploy(&["certs", "--json"])?.json()?;
     Ok(json["certificates"].as_array().context("no certificates are listed")?.clone())
 }
@@ -110,7 +94,7 @@ fn text(entry: &Value, field: &str) -> Result<String> {
 }
 
 /// The serial of every certificate, which is also the one that each of its ports serves.
-fn serials(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
+pub fn serials(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for entry in certificates(cluster)? {
         let serial = text(&entry, "serial")?;

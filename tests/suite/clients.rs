@@ -76,8 +76,8 @@ pub fn psql(cluster: &mut Cluster) -> Result<String> {
     Ok("verify-full works on every app node; plaintext and a wrong password do not".into())
 }
 
-/// From a client's address PgBouncer answers and the ways to databases of HAProxy; from an administrator's also SSH and
-/// HAProxy's statistics.
+/// From a client's address PgBouncer, Redis, Sentinel and the ways to databases of HAProxy answer; from an administrator's
+/// also SSH and HAProxy's statistics.
 pub fn exposure(cluster: &mut Cluster) -> Result<String> {
     let tried = only(cluster, &[5000, 5001, 5002])?;
     Ok(format!(
@@ -93,16 +93,22 @@ pub fn only(cluster: &Cluster, managers: &[u16]) -> Result<usize> {
     for node in cluster.names() {
         let ports = cluster.on(node, "ss -Htln | awk '{print $4}' | sed 's/.*://' | sort -un")?;
         let mut ports: BTreeSet<u16> = ports.lines().filter_map(|port| port.parse().ok()).collect();
-        ports.extend([22, 80, 443, 5432, 6432, 8008]);
+        ports.extend([22, 80, 443, 5432, 6379, 6432, 8008, 26379]);
         listening.insert(cluster.address(node), ports);
     }
     for node in cluster.of_kind("app") {
-        expected.insert(cluster.address(node), BTreeSet::from([6432]));
+        expected.insert(cluster.address(node), BTreeSet::from([6379, 6432]));
     }
     let proxies = cluster.of_kind("manager").into_iter().map(|node| cluster.address(node));
     for address in proxies.chain(cluster.virtual_ip()) {
-        listening.entry(address.clone()).or_default().extend([22, 80, 443, 2379, 5000, 5001, 5002, 7000]);
-        expected.insert(address, managers.iter().copied().collect());
+        listening
+            .entry(address.clone())
+            .or_default()
+            .extend([22, 80, 443, 2379, 5000, 5001, 5002, 6379, 7000, 26379]);
+        expected.insert(address.clone(), managers.iter().copied().chain([6379]).collect());
+        if Some(address.clone()) != cluster.virtual_ip() {
+            expected.entry(address).or_default().insert(26379);
+        }
     }
     let open = Outsider::new(cluster, CLIENT)?.open(&listening)?;
     ensure!(open == expected, "a client reaches {open:?} instead of {expected:?}");

@@ -68,6 +68,12 @@ impl Done {
         format!("exit {:?}\n{}\n{}", self.code, tail(&self.stdout), tail(&self.stderr))
     }
 
+    /// An error unless it ended with this code.
+    pub fn ended(&self, code: i32) -> Result<()> {
+        ensure!(self.code == Some(code), "it should end with {code}: {}", self.all());
+        Ok(())
+    }
+
     pub fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.stdout).with_context(|| format!("not JSON: {}", self.all()))
     }
@@ -180,11 +186,11 @@ impl Cluster {
         self.shape.nodes.iter().filter(|(_, kinds, _)| kinds.contains(kind)).map(|(name, ..)| *name).collect()
     }
 
-    /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`, and so `certs`, `secrets`), not started yet.
+    /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`, and so `certs`, `redis`, `secrets`), not started yet.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
         let verbs = match words {
-            ["lab" | "secrets", ..] => 2,
+            ["lab" | "redis" | "secrets" | "lock", ..] | ["history", "show", ..] => 2,
             ["certs", verb, ..] if !verb.starts_with('-') => 2,
             _ => 1,
         };
@@ -216,7 +222,8 @@ impl Cluster {
     pub fn refuse(&self, command: &[&str], words: &[&str]) -> Result<Done> {
         let done = self.attempt(command)?;
         let command = command.join(" ");
-        ensure!(done.code == Some(1), "`deploy {command}` should fail: {}", done.all());
+        let failed = done.code.is_some_and(|code| ![0, 2].contains(&code));
+        ensure!(failed, "`deploy {command}` should fail: {}", done.all());
         for word in words {
             ensure!(done.stderr.contains(word), "`deploy {command}` does not say `{word}`: {}", done.all());
         }

@@ -15,6 +15,7 @@ const MOUNT: &str = "/srv/postgresql";
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("boot", boot),
     ("foreign-data", guards::foreign_data),
+    ("unfit", guards::unfit),
     ("full-disk", guards::full_disk),
     ("broken-packages", guards::broken_packages),
     ("killed-deploy", killed_deploy),
@@ -48,7 +49,7 @@ fn killed_deploy(cluster: &mut Cluster) -> Result<String> {
     cluster.write(&[("postgresql", &format!("memory: 512MB\ncores: 2\ndata_mount: {MOUNT}"))])?;
     cluster.refuse(&["apply", "--yes"], &["n1", "nothing is mounted on", MOUNT, "hint:"])?;
     let names: Vec<&str> = cluster.names().collect();
-    cluster.on_all(&names, &format!("mkdir -p {MOUNT} && mount -t tmpfs -o size=1g tmpfs {MOUNT}"))?;
+    cluster.on_all(&names, &format!("mkdir -p {MOUNT} && mount -t tmpfs -o size=6g tmpfs {MOUNT}"))?;
     let number = |name: &str, otherwise: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
     };

@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
-use crate::{Run, applications, certs, clients, failures, figures, guards, passwords, unnoticed, virtual_ip};
+use crate::{
+    Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, redis,
+    rolled, unnoticed, virtual_ip,
+};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", deploy),
@@ -18,12 +21,22 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("reload", reload),
     ("restart", restart),
     ("drift", drift),
+    ("saved-plan", pipeline::saved_plan),
+    ("narrowed", pipeline::narrowed),
+    ("ci-scripts", pipeline::ci_scripts),
+    ("lock-and-history", pipeline::lock_and_history),
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
-    ("certificates-renewed", certs::renewed),
+    ("everything-rolled", rolled::everything_rolled),
     ("certificate-not-served", certs::not_served),
     ("authority-rotated", certs::authority_rotated),
-    ("passwords-rotated", passwords::rotated),
+    ("certificates-damaged", damaged::certificates_damaged),
+    ("etcd-member-refuses", damaged::etcd_member_refuses),
+    ("authority-lost", break_glass::authority_lost),
+    ("redis-drift", redis::drift),
+    ("redis-certificates-renewed", redis::certificates_renewed),
+    ("redis-moved", redis::moved),
+    ("redis-primary-killed", redis::primary_killed),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),
@@ -38,6 +51,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),
     ("lowered", lowered),
+    ("etcd-grown", etcd_grown),
     ("virtual-ip-refused", virtual_ip::refused),
     ("virtual-ip-held-twice", virtual_ip::held_twice),
     ("applications", applications::deployed),
@@ -216,6 +230,25 @@ fn lowered(cluster: &mut Cluster) -> Result<String> {
     Ok(note)
 }
 
+/// Three members of etcd become five, and three again, each in one run.
+fn etcd_grown(cluster: &mut Cluster) -> Result<String> {
+    let members = |cluster: &Cluster| -> Result<usize> {
+        let status = cluster.deploy(&["status", "--json"])?.json()?;
+        let all = status["etcd"]["members"].as_array().context("status lists no members of etcd")?.clone();
+        ensure!(all.iter().all(|member| member["healthy"] == true), "a member is not healthy: {all:?}");
+        Ok(all.len())
+    };
+    cluster.write(&[("roles", "etcd: { on: [m1, m2, m3, a1, a2] }")])?;
+    let grown = cluster.deploy(&["apply", "--yes"])?;
+    ensure!(members(cluster)? == 5, "etcd has not five members");
+    cluster.settled()?;
+    cluster.write(&[])?;
+    let shrunk = cluster.deploy(&["apply", "--yes"])?;
+    ensure!(members(cluster)? == 3, "etcd has not three members");
+    cluster.settled()?;
+    Ok(format!("three to five in {:.1} s, five to three in {:.1} s", grown.seconds, shrunk.seconds))
+}
+
 fn shown(cluster: &Cluster, parameter: &str) -> Result<String> {
     let leader = cluster.leader()?;
     cluster.on(&leader, &format!("cd / && runuser -u postgres -- psql -XAtqc 'show {parameter}'"))
@@ -253,8 +286,21 @@ fn drift(cluster: &mut Cluster) -> Result<String> {
             "the plan touches {node}, where nobody changed anything: {change}"
         );
     }
+    // Each was done by hand, and the plan and `drift` say so.
+    for change in changes.iter().filter(|change| change["action"] != "run") {
+        let expected = wanted.iter().any(|(node, kind, name)| {
+            change["node"] == *node
+                && change["kind"] == *kind
+                && change["name"].as_str().is_some_and(|known| known.contains(name))
+        });
+        ensure!(change["drift"].is_string() == expected, "drift and intent are confused: {change}");
+    }
+    let drift = cluster.attempt(&["drift"])?;
+    drift.ended(2)?;
+    ensure!(drift.stdout.contains("4 things were changed on the nodes"), "{}", drift.all());
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
+    cluster.attempt(&["drift"])?.ended(0)?;
     cluster.healthy_within(Duration::from_secs(30))?;
     Ok("a file, its mode, a unit and a rule: each named and mended".into())
 }

@@ -13,7 +13,7 @@ pub fn lockout(cluster: &mut Cluster) -> Result<String> {
     cluster.write(&[("access", access)])?;
     let refused = cluster.refuse(&["apply", "--yes"], &["access.admin", "takes it back"]);
     cluster.write(&[])?;
-    refused?;
+    refused?.ended(9)?;
     let begun = Instant::now();
     for node in cluster.names() {
         while let Err(error) = cluster.on(node, "true") {
@@ -37,7 +37,7 @@ pub fn foreign_data(cluster: &mut Cluster) -> Result<String> {
     for (node, directory) in names.iter().zip([postgresql.as_str(), "/var/lib/etcd/default"]) {
         cluster.on(node, &format!("mkdir -p {directory} && echo precious >{directory}/PG_VERSION"))?;
         let before = state(cluster)?;
-        cluster.refuse(&["apply", "--yes"], &[node, directory])?;
+        cluster.refuse(&["apply", "--yes"], &[node, directory])?.ended(4)?;
         ensure!(state(cluster)? == before, "a refused run has changed the nodes");
         let kept = cluster.on(node, &format!("cat {directory}/PG_VERSION && rm -r {}", parent(directory)))?;
         ensure!(kept == "precious", "{node}: the foreign data has changed");
@@ -73,7 +73,9 @@ pub fn second_controller(cluster: &mut Cluster) -> Result<String> {
     let refused = cluster.refuse(&["apply", "--yes"], &["is locked by another run", "since"]);
     let _ = first.kill();
     first.wait()?;
-    let said = refused?.stderr;
+    let refused = refused?;
+    refused.ended(6)?;
+    let said = refused.stderr;
     let line = said.lines().find(|line| line.contains("is locked by")).context("no line about the lock")?;
     Ok(line.trim_start_matches("error: ").to_owned())
 }
@@ -85,6 +87,7 @@ pub fn unreachable(cluster: &mut Cluster) -> Result<String> {
     let refused = cluster.refuse(&["plan"], &[node, "hint:"]);
     cluster.lab("start", &[node])?;
     let done = refused?;
+    done.ended(5)?;
     Ok(format!("named after {:.1} s", done.seconds))
 }
 
@@ -163,7 +166,21 @@ pub fn broken_packages(cluster: &mut Cluster) -> Result<String> {
          echo 'deb [trusted=yes] http://127.0.0.1:9 stable main' >/etc/apt/sources.list",
     )?;
     let refused = cluster.refuse(&["apply", "--yes"], &[node, "packages", "hint:"])?;
+    refused.ended(7)?;
     Ok(format!("named after {:.1} s", refused.seconds))
+}
+
+/// A machine that is not fit is refused before anything changes; who knows better can go on.
+pub fn unfit(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().next().context("there is no node")?;
+    cluster.on(node, "systemd-run --quiet --unit=squatter perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 6432, Listen => 1) or die; sleep 600'")?;
+    let before = state(cluster)?;
+    let refused = cluster.refuse(&["apply", "--yes"], &[node, "port 6432", "perl", "--skip-preflight"]);
+    let after = state(cluster)?;
+    cluster.on(node, "systemctl stop squatter")?;
+    refused?.ended(4)?;
+    ensure!(before == after, "a refused run has changed the nodes");
+    Ok("a port that is taken is named, nothing touched".into())
 }
 
 /// No room for what a step stages.

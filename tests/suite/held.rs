@@ -46,6 +46,11 @@ impl Held {
         Self::start(cluster, &[Work::Writes, Work::Transaction, Work::Silence])
     }
 
+    /// On each app node clients that come and go.
+    pub fn visits(cluster: &Cluster) -> Result<Self> {
+        Self::start(cluster, &[Work::Visits])
+    }
+
     /// On each app node a session that writes, and clients that come and go.
     pub fn and_visitors(cluster: &Cluster) -> Result<Self> {
         Self::start(cluster, &[Work::Writes, Work::Visits])

@@ -14,10 +14,12 @@
 )]
 
 mod applications;
+mod break_glass;
 mod certs;
 mod clients;
 mod cluster;
 mod cold;
+mod damaged;
 mod debian12;
 mod eight;
 mod failures;
@@ -25,7 +27,10 @@ mod figures;
 mod guards;
 mod held;
 mod outsider;
-mod passwords;
+mod pipeline;
+mod redis;
+mod redis_writer;
+mod rolled;
 mod unnoticed;
 mod virtual_ip;
 mod writer;
@@ -123,9 +128,10 @@ fn main() -> ExitCode {
 
 /// The suite's own programs, with the Debian packages that have them; those of the lab are checked by `lab up`.
 fn require() -> Result<()> {
-    const NEEDED: [(&str, &str); 7] = [
+    const NEEDED: [(&str, &str); 8] = [
         ("psql", "postgresql-client"),
         ("ip", "iproute2"),
+        ("/usr/bin/python3", "python3"),
         ("ssh", "openssh-client"),
         ("systemd-nspawn", "systemd-container"),
         ("curl", "curl"),
@@ -142,6 +148,10 @@ fn require() -> Result<()> {
         if !there(program)?.status.success() {
             missing.push(package);
         }
+    }
+    let library = Command::new("/usr/bin/python3").args(["-c", "import redis.sentinel"]).output();
+    if !library.is_ok_and(|done| done.status.success()) {
+        missing.push("python3-redis");
     }
     if !missing.is_empty() {
         bail!(

@@ -13,7 +13,6 @@ use super::super::project::Project;
 use super::Opened;
 use crate::cli::RotateSecrets;
 use crate::live::on_change;
-use crate::secrets::Store;
 use crate::ui::{self, Hint};
 
 pub async fn run(global: &Global, args: &RotateSecrets) -> Result<ExitCode> {
@@ -29,9 +28,10 @@ pub async fn run(global: &Global, args: &RotateSecrets) -> Result<ExitCode> {
         }
     }
     drop(opened);
+    let mut project = Project::open(global, inventory).await?;
     // One after the other: while one is on its way, nothing else changes that could need it.
     for name in &args.names {
-        let done = one(global, args, name).await?;
+        let done = one(global, args, &mut project, name).await?;
         if !done.verified() {
             return Ok(done.exit_code());
         }
@@ -41,14 +41,13 @@ pub async fn run(global: &Global, args: &RotateSecrets) -> Result<ExitCode> {
 
 /// Gives one secret a new value everywhere. The store is saved before any node hears of it: a run that is killed is
 /// finished by the next apply.
-async fn one(global: &Global, args: &RotateSecrets, name: &str) -> Result<Done> {
+async fn one(global: &Global, args: &RotateSecrets, project: &mut Project, name: &str) -> Result<Done> {
     let begun = Instant::now();
-    let renewed = |store: &mut Store| store.renew(name, &mut rand::rng());
-    let mut project = Project::open_with(global, &args.target.inventory, renewed).await?;
-    let plan = plan::make(&mut project).await?;
+    project.renew(name)?;
+    let plan = plan::make(project).await?;
     ui::talk(&format!("{name}: {}", on_change(name)));
     confirm(global, args.yes, &plan)?;
-    let done = carry_out(&mut project, plan).await?;
+    let done = carry_out(project, plan).await?;
     done.tell(global, begun, json!({ "rotated": name }));
     Ok(done)
 }

@@ -7,12 +7,14 @@ mod edge;
 mod high_availability;
 mod machine;
 mod postgresql;
+mod redis;
 mod traffic;
 
 pub use edge::*;
 pub use high_availability::*;
 pub use machine::*;
 pub use postgresql::*;
+pub use redis::*;
 pub use traffic::*;
 
 use std::collections::BTreeMap;
@@ -54,6 +56,9 @@ pub struct Inventory {
     /// PgBouncer, the pool that applications connect to.
     #[serde(default)]
     pub pgbouncer: Pgbouncer,
+    /// Redis, and the Sentinels that watch over it.
+    #[serde(default)]
+    pub redis: Redis,
     /// An address that moves between the HAProxy nodes, as `10.0.0.100`; or one for databases and one for applications.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_ip: Option<VirtualIp>,
@@ -98,11 +103,11 @@ pub struct Node {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// etcd and HAProxy.
+    /// etcd, HAProxy and Sentinel.
     Manager,
     /// Patroni and PostgreSQL.
     Worker,
-    /// PgBouncer, and your applications.
+    /// PgBouncer and Redis, and your applications.
     App,
 }
 
@@ -170,7 +175,7 @@ impl Default for Ssh {
 pub struct Access {
     /// May use SSH, and the statistics page of HAProxy.
     pub admin: Vec<Network>,
-    /// May use the ports that are for clients: PgBouncer's.
+    /// May use the ports that are for clients: those of PgBouncer, Redis and Sentinel.
     pub clients: Vec<Network>,
 }
 

@@ -10,7 +10,7 @@ pub struct Haproxy {
     /// Connections that each HAProxy takes at once.
     #[schemars(range(min = 100, max = 1_000_000))]
     pub max_connections: u32,
-    /// Milliseconds between two health checks of a server.
+    /// Milliseconds between two checks of who leads; whether a replica is healthy is asked a fifth as often.
     #[schemars(range(min = 100, max = 60000))]
     pub check_interval: u32,
     /// Refuse a client that opens more than this many connections in 3 s.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Findings;
 use crate::inventory::known_roles::KnownRoles;
 use crate::inventory::model::Inventory;
-use crate::inventory::placement::nodes_of;
+use crate::inventory::placement::{REDIS, nodes_of, redis_port};
 use crate::inventory::wording::{closest, listed, quoted};
 
 pub fn check(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
@@ -72,25 +72,41 @@ fn counts(inventory: &Inventory, found: &mut Findings<'_>) {
     }
 }
 
-fn place(found: &mut Findings<'_>, role: &str, message: String, hint: &str) {
+pub fn place(found: &mut Findings<'_>, role: &str, message: String, hint: &str) {
     found.first(&[&["roles", role, "on"], &["nodes"]], message, hint);
+}
+
+/// The ports of a role in this cluster: that of Redis itself can be chosen, and HAProxy has one for it where it runs.
+fn ports_of(inventory: &Inventory, roles: &KnownRoles, role: &str) -> Vec<u16> {
+    let declared = roles.ports(role).iter().copied();
+    match role {
+        "redis" => declared.map(|port| if port == REDIS { redis_port(inventory) } else { port }).collect(),
+        "haproxy" if nodes_of(inventory, "redis").is_empty() => {
+            declared.filter(|port| *port != REDIS).collect()
+        }
+        _ => declared.collect(),
+    }
 }
 
 fn ports(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
     let mut taken: BTreeMap<(&str, u16), &str> = BTreeMap::new();
     for role in roles.names() {
         for node in nodes_of(inventory, role) {
-            for port in roles.ports(role) {
-                if let Some(other) = taken.insert((node, *port), role) {
+            for port in ports_of(inventory, roles, role) {
+                if let Some(other) = taken.insert((node, port), role) {
+                    // The port of Redis is a matter of choice, any other one of places alone.
+                    let of_redis = inventory.redis.port == Some(port) && [role, other].contains(&"redis");
+                    let places: [&[&str]; 3] =
+                        [&["roles", role, "on"], &["roles", other, "on"], &["nodes", node]];
                     found.first(
-                        &[&["roles", role, "on"], &["roles", other, "on"], &["nodes", node]],
+                        if of_redis { &[&["redis", "port"]] } else { &places },
                         format!(
                             "{} and {} both listen on port {port} of {}",
                             quoted(other),
                             quoted(role),
                             quoted(node)
                         ),
-                        "place one of them on other nodes",
+                        if of_redis { "choose another port" } else { "place one of them on other nodes" },
                     );
                 }
             }

@@ -41,7 +41,12 @@ fn set(name: &str, value: &str, within: &Path) -> Output {
 
 /// Standard error of what must have failed.
 fn refused(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    refused_with(1, output)
+}
+
+/// The same with another exit code.
+fn refused_with(code: i32, output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stdout));
     text(&output.stderr)
 }
 
@@ -88,7 +93,7 @@ fn what_is_set_is_shown_alone_when_it_is_asked_for_by_name() {
     assert!(set_it.status.success() && set_it.stdout.is_empty(), "{}", text(&set_it.stderr));
     holds(
         &text(&set_it.stderr),
-        &["postgresql/app: changed", "new ones need the new password", "`deploy apply .`"],
+        &["postgresql/app: changed", "whoever connects anew needs the new one", "`deploy apply .`"],
     );
     assert!(!text(&set_it.stderr).contains(VALUE));
     assert_eq!(printed(&["secrets", "show", ".", "postgresql/app"], here.path()), format!("{VALUE}\n"));

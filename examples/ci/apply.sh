@@ -1,0 +1,7 @@
+#!/bin/sh
+# On the merge: carries out the plan that was looked at, and nothing else.
+# apply.sh INVENTORY FOLDER: 10 says that something has moved since, and that a new plan has to be looked at.
+set -eu
+inventory=${1:?inventory}
+folder=${2:?folder}
+deploy apply "$inventory" --plan "$folder/plan.age" --log "$folder/apply.log"

@@ -1,0 +1,31 @@
+#!/bin/sh
+# This Sentinel knows every other one and every replica, and together they could replace the primary.
+# ADDRESS: of this node. NAME: of the primary, as Sentinels call it. SENTINELS: addresses of all. REPLICAS: how many there are to be.
+REDISCLI_AUTH=$(sed -n 2p /etc/redis/secret/sentinel-admin)
+export REDISCLI_AUTH
+ask() {
+    timeout 5 redis-cli --tls --cacert /etc/redis/tls/ca.crt -h "$ADDRESS" -p 26379 --user admin "$@" 2>&1
+}
+said=$(ask SENTINEL ckquorum "$NAME")
+case $said in
+    OK*) ;;
+    *)
+        echo "$said"
+        exit 1
+        ;;
+esac
+field() {
+    ask SENTINEL master "$NAME" | awk -v name="$1" 'found { print; exit } $0 == name { found = 1 }'
+}
+others=$(($(echo "$SENTINELS" | wc -w) - 1))
+known=$(field num-other-sentinels)
+if [ "$known" != "$others" ]; then
+    echo "it knows $known other Sentinels instead of $others"
+    exit 1
+fi
+known=$(field num-slaves)
+if [ "$known" != "$REPLICAS" ]; then
+    echo "it knows $known replicas instead of $REPLICAS"
+    exit 1
+fi
+echo "$said"

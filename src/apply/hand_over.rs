@@ -1,0 +1,67 @@
+//! Moves the primary of Redis by one script on its node.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::NodeName;
+use crate::live::{HandOver, SENTINEL_PORT};
+use crate::observe::Hosts;
+use crate::render::Source;
+use crate::transport::{Exec, Failure, quote};
+
+/// Everything together, with a replica that has to copy all data.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Why the primary did not move, or not wholly.
+#[derive(Debug, thiserror::Error)]
+pub enum HandOverError {
+    /// The node could not be spoken to.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+    /// The script says why.
+    #[error("{node}: {reason}")]
+    Stopped {
+        /// The node of the primary.
+        node: NodeName,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Makes the move; how long writes were held back.
+pub async fn hand_over(source: &Source, hosts: &Hosts, wanted: &HandOver) -> Result<Duration, HandOverError> {
+    let stopped =
+        |reason: &str| HandOverError::Stopped { node: wanted.from.clone(), reason: reason.to_owned() };
+    let host = hosts.get(&wanted.from).map(Arc::clone).ok_or_else(|| stopped("it is no node"))?;
+    let address = |node: &NodeName| {
+        source.cluster.nodes.get(node).map(|node| node.address.to_string()).unwrap_or_default()
+    };
+    let sentinels: Vec<String> =
+        source.cluster.with_role("sentinel").map(|(_, node)| node.address.to_string()).collect();
+    let variables = [
+        ("NAME", source.cluster.name().to_owned()),
+        ("PORT", source.cluster.redis_port().to_string()),
+        ("SENTINEL_PORT", SENTINEL_PORT.to_string()),
+        ("FROM", address(&wanted.from)),
+        ("TO", address(&wanted.to)),
+        ("SENTINELS", sentinels.join(" ")),
+        ("PASSWORD", source.secrets.get("sentinel/admin").map_or("", |secret| secret.expose()).to_owned()),
+    ];
+    let mut script = String::new();
+    for (name, value) in &variables {
+        let _ = writeln!(script, "{name}={}", quote(value));
+    }
+    script.push_str(include_str!("hand_over.sh"));
+    script.push_str("main </dev/null\n");
+    let reply = host.run(Exec::script(script, DEADLINE)).await?;
+    let said = |key: &str| reply.stdout.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    if let Some(reason) = said("failed") {
+        return Err(stopped(reason));
+    }
+    let paused = said("paused").and_then(|text| text.parse().ok());
+    match (said("moved"), paused) {
+        (Some(_), Some(milliseconds)) => Ok(Duration::from_millis(milliseconds)),
+        _ => Err(stopped(&format!("the move was cut off: {}", reply.stderr.trim()))),
+    }
+}

@@ -1,0 +1,87 @@
+//! Arguments of what a pipeline, and whoever looks after it, asks for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Target;
+
+/// The part of a cluster that a plan is for; what is left out is counted.
+#[derive(Debug, Args)]
+pub struct Narrow {
+    /// Only on these nodes: names, `w*`, `@ROLE`, `@KIND`; `!` in front takes away.
+    #[arg(long, value_name = "NODE", value_delimiter = ',')]
+    pub on: Vec<String>,
+    /// Only these phases.
+    #[arg(long, value_name = "PHASE", value_delimiter = ',')]
+    pub phase: Vec<String>,
+    /// Not these phases.
+    #[arg(long, value_name = "PHASE", value_delimiter = ',')]
+    pub skip_phase: Vec<String>,
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub struct Graph {
+    #[command(flatten)]
+    pub target: Target,
+    /// For which program.
+    #[arg(long, value_enum, default_value = "mermaid")]
+    pub format: Drawing,
+}
+
+/// A language of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// Mermaid, for README files and merge requests.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}
+
+/// Arguments of `history`: the list, or one run.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct History {
+    /// Inventory file, or a folder that holds a cluster.yaml.
+    #[arg(required = true)]
+    pub inventory: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<HistoryCommand>,
+}
+
+/// What to do with history.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Print the journal of one run, all nodes together, by time.
+    Show {
+        #[command(flatten)]
+        target: Target,
+        /// The run, as the list names it.
+        run: String,
+    },
+}
+
+/// What to do with the lock of a cluster.
+#[derive(Debug, Subcommand)]
+pub enum Lock {
+    /// Show who holds it, on each node, and when they last gave a sign of life. Ends with 6 where somebody does.
+    Status(Target),
+    /// Let go of it where its holder has given no sign of life for 20 s.
+    Release {
+        #[command(flatten)]
+        target: Target,
+        /// Let go of it whoever holds it. Their run is not stopped by that.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// An inventory.
+    Inventory,
+    /// The output of `plan --json`.
+    Plan,
+}

@@ -1,0 +1,88 @@
+//! `deploy history`: the runs that the nodes remember, and what each has done.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::json;
+
+use super::Global;
+use super::project;
+use crate::cli::{History, HistoryCommand};
+use crate::cluster::NodeName;
+use crate::exit::Exit;
+use crate::journal;
+use crate::observe::{Unanswered, ask_each};
+use crate::transport::Fleet;
+use crate::ui::{self, Hint};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub async fn run(global: &Global, args: &History) -> Result<ExitCode> {
+    match (&args.command, &args.inventory) {
+        (Some(HistoryCommand::Show { target, run }), _) => show(global, &target.inventory, run).await,
+        (None, Some(inventory)) => list(global, inventory).await,
+        (None, None) => bail!("no inventory is named"),
+    }
+}
+
+async fn list(global: &Global, inventory: &Path) -> Result<ExitCode> {
+    let (said, silent) = ask(inventory, &journal::listing()).await?;
+    let runs = journal::runs(&said);
+    if global.json {
+        ui::json(&json!({ "runs": runs }));
+    } else {
+        ui::data(&ui::runs(&runs));
+    }
+    Ok(ended(&silent))
+}
+
+async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> {
+    let (said, silent) = ask(inventory, &journal::showing(run)).await?;
+    let lines = journal::merged(&said);
+    if lines.is_empty() && silent.0.is_empty() {
+        let hint = Hint(format!("`deploy history {}` lists those that are kept", inventory.display()));
+        return Err(anyhow!("no node remembers a run {run}").context(hint));
+    }
+    if global.json {
+        let lines: Vec<_> = lines.iter().map(|(node, line)| json!({ "node": node, "line": line })).collect();
+        ui::json(&json!({ "run": run, "journal": lines }));
+    } else {
+        let mut text = String::new();
+        for (node, line) in &lines {
+            let _ = writeln!(text, "{node:<12} {line}");
+        }
+        ui::data(&text);
+    }
+    Ok(ended(&silent))
+}
+
+fn ended(silent: &Unanswered) -> ExitCode {
+    if silent.0.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    ui::talk(&format!("error: {silent}\nhint: {}", silent.hint()));
+    Exit::Unreachable.into()
+}
+
+/// What each node says, and which say nothing.
+async fn ask(inventory: &Path, script: &str) -> Result<(BTreeMap<NodeName, String>, Unanswered)> {
+    let files = project::files(inventory)?;
+    let fleet = Fleet::new(&files.cluster, &files.dir, None)
+        .context("cannot make a folder for SSH sockets in /tmp")?;
+    let (mut said, mut silent) = (BTreeMap::new(), BTreeMap::new());
+    for (node, reply) in ask_each(&fleet.hosts(), script, PATIENCE).await {
+        match reply {
+            Ok(reply) => {
+                said.insert(node, reply.stdout);
+            }
+            Err(failure) => {
+                silent.insert(node, failure.into());
+            }
+        }
+    }
+    Ok((said, Unanswered(silent)))
+}

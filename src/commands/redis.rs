@@ -1,0 +1,85 @@
+//! `deploy redis`: moves its primary, for work on the machine under it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+
+use super::Global;
+use super::apply::{lock, run_id};
+use super::project::Project;
+use crate::apply::{self, HandOverError};
+use crate::cli::{Failover, Redis};
+use crate::cluster::NodeName;
+use crate::exit::Exit;
+use crate::live;
+use crate::ui::{self, Hint};
+use crate::verify::Outcome;
+use crate::{observe, plan, verify};
+
+pub async fn run(global: &Global, command: &Redis) -> Result<ExitCode> {
+    match command {
+        Redis::Failover(args) => failover(global, args).await,
+    }
+}
+
+async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let project = Project::open(global, &args.target.inventory).await?;
+    let (source, hosts) = (&project.source, project.hosts());
+    if source.cluster.with_role("redis").next().is_none() {
+        let hint = Hint("`redis.enabled: true` and nodes of kind `app` give it one".into());
+        return Err(anyhow!("this cluster has no Redis").context(hint));
+    }
+    let to = args.to.as_deref().map(NodeName::from);
+    let wanted = {
+        let answers = observe::observe(source, &hosts).await?;
+        live::redis_hand_over(source, &answers.observed, to.as_ref())
+            .map_err(|refusal| super::plan::explain(refusal.into()))?
+    };
+    let (from, to) = (&wanted.from, &wanted.to);
+    if !args.yes {
+        if !ui::interactive() {
+            let hint = Hint(format!("it would go from {from} to {to}; run it with --yes"));
+            return Err(anyhow!("nobody is here to confirm the move; nothing was changed").context(hint));
+        }
+        if !ui::confirm(&format!(
+            "Move the primary of Redis from {from} to {to}? Writes wait for up to three seconds."
+        )) {
+            return Err(anyhow!("not confirmed; nothing was changed"));
+        }
+    }
+    let lock = lock(&project, &run_id()?).await?;
+    let moved = apply::hand_over(source, &hosts, &wanted).await;
+    lock.let_go().await;
+    let paused = moved.map_err(explain)?;
+    let answers = observe::observe(source, &hosts).await?;
+    let checks = plan::checks(source, &live::facts(&answers.observed))?;
+    let own = |phase: &str| ["redis", "sentinel"].contains(&phase);
+    let checks: Vec<_> =
+        checks.into_iter().filter(|check| own(&check.phase) || check.name == "haproxy/redis").collect();
+    let verdicts = verify::run(&hosts, &checks).await;
+    let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
+    if global.json {
+        ui::json(&json!({
+            "from": from, "to": to, "paused_ms": u64::try_from(paused.as_millis()).unwrap_or(u64::MAX), "checks": verdicts,
+        }));
+    } else {
+        ui::data(&super::verify::text(&verdicts, false));
+        ui::data(&format!(
+            "the primary of Redis moved from {from} to {to} in {:.1} s; writes waited for {:.2} s\n",
+            begun.elapsed().as_secs_f64(),
+            paused.as_secs_f64()
+        ));
+    }
+    Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
+}
+
+fn explain(error: HandOverError) -> anyhow::Error {
+    let hint = match &error {
+        HandOverError::Failure(failure) => failure.hint(),
+        HandOverError::Stopped { .. } => "writes go on; `deploy status` shows who is the primary".into(),
+    };
+    anyhow::Error::new(error).context(Hint(hint))
+}

@@ -1,0 +1,165 @@
+//! The journals that runs leave on the nodes they change: what is asked of them, and what they say. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::cluster::NodeName;
+use crate::live::Observed;
+use crate::resource::{Call, Id};
+use crate::transport::quote;
+
+/// The shell functions that read journals.
+pub const SHELL: &str = include_str!("journal.sh");
+
+fn plan_id() -> Id {
+    Id::new("journal", "plan")
+}
+
+/// Asks whether a run of a saved plan has begun.
+pub fn asks_for_plan(plan: &str) -> (Id, Call) {
+    (plan_id(), Call::new("journal_plan", [plan]))
+}
+
+/// Whether a run of the plan has begun on any node.
+pub fn plan_begun(observed: &Observed) -> bool {
+    let said = |node: &NodeName| {
+        let fields = observed.get(node).and_then(|seen| seen.fields.get(&plan_id()));
+        fields.is_some_and(|fields| fields.contains_key("begun"))
+    };
+    observed.keys().any(said)
+}
+
+/// A script that lists the runs of a node.
+pub fn listing() -> String {
+    format!("{SHELL}journal_runs </dev/null\n")
+}
+
+/// A script that prints the journal of one run.
+pub fn showing(run: &str) -> String {
+    format!("{SHELL}journal_show {} </dev/null\n", quote(run))
+}
+
+/// A script that writes down how a run has ended.
+pub fn ending(run: &str, result: &str) -> String {
+    format!("{SHELL}journal_end {} {} </dev/null\n", quote(run), quote(result))
+}
+
+/// One run, from the journals of all nodes that it has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Its name, which begins with its time.
+    pub run: String,
+    /// Who ran it: user and host.
+    pub by: String,
+    /// The address that its connections came from.
+    pub from: String,
+    /// Version of the program.
+    pub version: String,
+    /// Digest of everything that was wanted: inventory, roles, secrets, authorities.
+    pub inputs: String,
+    /// The saved plan that it carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// When its first work on a node began, UTC.
+    pub first: String,
+    /// When its last call on a node ended, UTC.
+    pub last: String,
+    /// The nodes that it has changed.
+    pub nodes: BTreeSet<String>,
+    /// Calls made.
+    pub calls: u64,
+    /// How it ended.
+    pub result: String,
+}
+
+/// The runs of a cluster, the latest first, from what each node lists.
+pub fn runs(said: &BTreeMap<NodeName, String>) -> Vec<Run> {
+    let mut runs: BTreeMap<String, Run> = BTreeMap::new();
+    let mut failed: BTreeSet<String> = BTreeSet::new();
+    for (node, text) in said {
+        for line in text.lines() {
+            let mut words = line.splitn(3, ' ');
+            let (Some(name), Some(key)) = (words.next(), words.next()) else { continue };
+            let value = words.next().unwrap_or_default();
+            let run = runs.entry(name.to_owned()).or_default();
+            run.nodes.insert(node.to_string());
+            match key {
+                "by" => value.clone_into(&mut run.by),
+                "from" => value.clone_into(&mut run.from),
+                "version" => value.clone_into(&mut run.version),
+                "inputs" => value.clone_into(&mut run.inputs),
+                "plan" => run.plan = Some(value.to_owned()),
+                "result" => value.clone_into(&mut run.result),
+                "first" if run.first.is_empty() || value < run.first.as_str() => {
+                    value.clone_into(&mut run.first);
+                }
+                "last" if value > run.last.as_str() => value.clone_into(&mut run.last),
+                "calls" => run.calls += value.parse::<u64>().unwrap_or_default(),
+                "failed" if value != "0" => {
+                    failed.insert(name.to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    let mut all: Vec<Run> = runs.into_iter().map(|(name, run)| Run { run: name, ..run }).collect();
+    for run in all.iter_mut().filter(|run| run.result.is_empty()) {
+        let word = if failed.contains(&run.run) { "failed" } else { "under way, or cut off" };
+        word.clone_into(&mut run.result);
+    }
+    all.reverse();
+    all
+}
+
+/// The journals of one run as one, by time; each line with its node in front.
+pub fn merged(said: &BTreeMap<NodeName, String>) -> Vec<(NodeName, String)> {
+    let mut lines: Vec<(NodeName, String)> = said
+        .iter()
+        .flat_map(|(node, text)| text.lines().map(|line| (node.clone(), line.to_owned())))
+        .collect();
+    // Only by time: what a node says within a second stays in its order.
+    let time = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    lines.sort_by_key(|(_, line)| time(line));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(texts: &[(&str, &str)]) -> BTreeMap<NodeName, String> {
+        texts.iter().map(|(node, text)| (NodeName::from(*node), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_journals_of_all_nodes_are_one_run() {
+        let one = "r1 by anna@laptop\nr1 from 10.0.0.1\nr1 first 2026-01-01T00:00:02Z\nr1 last 2026-01-01T00:00:05Z\nr1 calls 3\nr1 failed 0\nr1 result done\n";
+        let two = "r1 by anna@laptop\nr1 first 2026-01-01T00:00:01Z\nr1 last 2026-01-01T00:00:09Z\nr1 calls 4\nr1 failed 0\nr2 by ben@ci\nr2 first 2026-01-02T00:00:01Z\nr2 last 2026-01-02T00:00:01Z\nr2 calls 1\nr2 failed 1\n";
+        let runs = runs(&said(&[("n1", one), ("n2", two)]));
+        let names: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
+        assert_eq!(names, ["r2", "r1"], "the latest comes first");
+        assert_eq!(runs[0].result, "failed");
+        let first = &runs[1];
+        assert_eq!((first.by.as_str(), first.from.as_str()), ("anna@laptop", "10.0.0.1"));
+        assert_eq!(
+            (first.first.as_str(), first.last.as_str()),
+            ("2026-01-01T00:00:01Z", "2026-01-01T00:00:09Z")
+        );
+        assert_eq!((first.calls, first.nodes.len(), first.result.as_str()), (7, 2, "done"));
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_not_called_done() {
+        let runs = runs(&said(&[("n1", "r1 first 2026-01-01T00:00:02Z\nr1 failed 0\n")]));
+        assert_eq!(runs[0].result, "under way, or cut off");
+    }
+
+    #[test]
+    fn journals_are_merged_by_time() {
+        let said = said(&[("n1", "1 a\n3 b\n"), ("n2", "2 c\n3 d\n")]);
+        let lines: Vec<String> =
+            merged(&said).into_iter().map(|(node, line)| format!("{node} {line}")).collect();
+        assert_eq!(lines, ["n1 1 a", "n2 2 c", "n1 3 b", "n2 3 d"]);
+    }
+}

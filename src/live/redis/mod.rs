@@ -1,0 +1,110 @@
+//! Redis and its Sentinels. They keep their own files: who leads, who follows and who watches is theirs. `deploy` owns
+//! directives and users, reads them one by one and changes them through Redis itself; it never tells who is the primary.
+
+mod hand_over;
+mod instance;
+mod sentinel;
+mod text;
+mod users;
+
+#[cfg(test)]
+mod tests;
+
+pub use hand_over::{HandOver, hand_over};
+pub use instance::{Instance, changes, foreign, id, instance, probe};
+pub use sentinel::{Watch, changes as sentinel_changes, id as sentinel_id, probe as sentinel_probe, watch};
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::{Observed, Placed, fields};
+use crate::cluster::NodeName;
+use crate::render::Source;
+use crate::resource::{Call, Change, Effect, Id, Order, Payload, Verb};
+
+/// Port of the Sentinels.
+pub const SENTINEL_PORT: u16 = 26379;
+
+/// The phases that look at Redis and its Sentinels.
+pub const PHASES: [&str; 3] = ["redis", "sentinel", "redis-passwords"];
+
+/// The node of the primary: whom most Sentinels name, or else who says so itself; of nodes that do not run yet, the
+/// first, from which the others copy.
+pub fn primary(source: &Source, observed: &Observed) -> Option<NodeName> {
+    let named = named(source, observed);
+    if let Some(node) = named.and_then(|address| node_at(source, address)) {
+        return Some(node);
+    }
+    let nodes = || source.cluster.with_role("redis").map(|(node, _)| node);
+    let primaries = nodes().filter_map(|node| Some((node, instance(observed, node)?)));
+    let leads = primaries.filter(|(_, seen)| seen.primary).max_by_key(|(_, seen)| seen.replicas.len());
+    let configured =
+        |node: &&NodeName| fields(observed, node, &id()).is_some_and(|seen| seen.contains_key("configured"));
+    leads.map(|(node, _)| node).or_else(|| nodes().find(configured)).or_else(|| nodes().next()).cloned()
+}
+
+/// The address that most Sentinels name.
+pub fn named(source: &Source, observed: &Observed) -> Option<IpAddr> {
+    let mut votes: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for (node, _) in source.cluster.with_role("sentinel") {
+        if let Some(address) = watch(observed, node).and_then(|watch| watch.primary) {
+            *votes.entry(address).or_default() += 1;
+        }
+    }
+    votes.into_iter().max_by_key(|(_, count)| *count).map(|(address, _)| address)
+}
+
+/// The Redis node with this address.
+pub fn node_at(source: &Source, address: IpAddr) -> Option<NodeName> {
+    source.cluster.with_role("redis").find(|(_, node)| node.address == address).map(|(node, _)| node.clone())
+}
+
+/// Takes back every password that is no longer in the store, when nothing uses it any more.
+pub fn password_changes(
+    source: &Source,
+    observed: &Observed,
+) -> Result<Vec<Placed>, crate::render::RenderError> {
+    let mut all = Vec::new();
+    for (role, port) in [("redis", source.cluster.redis_port()), ("sentinel", SENTINEL_PORT)] {
+        for (node, _) in source.cluster.with_role(role) {
+            let users = match role {
+                "redis" => instance(observed, node).map(|seen| seen.users),
+                _ => watch(observed, node).map(|seen| seen.users),
+            };
+            let (Some(users), Some(wanted)) = (users, text::seed(source, observed, node, role)?) else {
+                continue;
+            };
+            let (commands, names) = users::taken_back(&text::users(&wanted.content), &users);
+            if commands.is_empty() {
+                continue;
+            }
+            let reason = format!("an earlier password of {} is still taken", names.join(", "));
+            let id = Id::new(role, "earlier passwords");
+            all.push((node.clone(), tell(id, Verb::Delete, reason, Order::Settle, role, port, &commands)));
+        }
+    }
+    Ok(all)
+}
+
+/// A change by commands to Redis or Sentinel, which then write their file.
+fn tell(
+    id: Id,
+    verb: Verb,
+    reason: String,
+    order: Order,
+    role: &str,
+    port: u16,
+    commands: &[String],
+) -> Change {
+    let kept = if role == "redis" { "CONFIG REWRITE" } else { "SENTINEL FLUSHCONFIG" };
+    let text = commands
+        .iter()
+        .map(String::as_str)
+        .chain([kept])
+        .fold(String::new(), |text, command| text + command + "\n");
+    let call =
+        Call::new("redis_tell", [role.to_owned(), port.to_string()]).with(Payload::Bytes(text.into_bytes()));
+    let mut change = Change::new(id, verb, reason, order, call);
+    change.effect = Effect::None;
+    change
+}

@@ -1,0 +1,84 @@
+//! A text of its own in an age file, sealed as the store is: a saved plan.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::identity::Identity;
+use super::seal::{self, OpenFailure, Seal};
+
+/// Most bytes that are read.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why a sealed text could not be written or opened.
+#[derive(Debug, Error)]
+pub enum SealedTextError {
+    /// It cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It cannot be written.
+    #[error("{path} cannot be written")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It was not sealed.
+    #[error("the text could not be sealed: {0}")]
+    Sealing(String),
+    /// It does not open.
+    #[error("{path} does not open with {origin}: {why}")]
+    Closed {
+        /// The file.
+        path: PathBuf,
+        /// Where the identity came from.
+        origin: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Writes `text` to `path`, readable by those whom `seal` names and, on this machine, by its owner alone.
+pub fn write_sealed(path: &Path, seal: &Seal, text: &str) -> Result<(), SealedTextError> {
+    if !seal.is_sound() {
+        return Err(SealedTextError::Sealing("it needs at least one recipient, or a passphrase".into()));
+    }
+    let sealed = seal.close(text).map_err(|error| SealedTextError::Sealing(error.to_string()))?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut temporary = tempfile::Builder::new().prefix(".plan.").tempfile_in(dir)?;
+        temporary.write_all(&sealed)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(path).map_err(|failed| failed.error).map(drop)
+    };
+    write().map_err(|source| SealedTextError::Write { path: path.into(), source })
+}
+
+/// Opens what [`write_sealed`] wrote.
+pub fn read_sealed(path: &Path, identity: &Identity) -> Result<Zeroizing<String>, SealedTextError> {
+    use std::io::Read;
+    let unreadable = |source| SealedTextError::Read { path: path.into(), source };
+    let mut sealed = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES).read_to_end(&mut sealed).map_err(unreadable)?;
+    seal::open(&sealed, identity).map_err(|failure| SealedTextError::Closed {
+        path: path.into(),
+        origin: identity.origin().to_owned(),
+        why: match failure {
+            OpenFailure::NoMatchingKey => "it was sealed to others".into(),
+            OpenFailure::NeedsPassphrase => "it was sealed by a passphrase".into(),
+            OpenFailure::NotByPassphrase => "it was sealed to recipients, not by a passphrase".into(),
+            OpenFailure::WrongPassphrase => "it is not the passphrase".into(),
+            OpenFailure::TooMuchWork(_) => "it was not written by `deploy`".into(),
+            OpenFailure::Damaged(detail) => detail,
+        },
+    })
+}

@@ -1,0 +1,168 @@
+//! A plan as a comment on a merge request: the summary first, the details folded.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::plan::{Group, groups, left_out};
+use crate::plan::{PhasePlan, Plan, Summary};
+use crate::resource::Effect;
+
+/// Most characters of a comment, with room for what a pipeline adds; GitHub takes 65,536.
+const MOST: usize = 60_000;
+
+/// The comment.
+pub fn markdown(cluster: &str, plan: &Plan) -> String {
+    let whole = comment(cluster, plan, true);
+    if whole.len() <= MOST {
+        return whole;
+    }
+    let mut short = comment(cluster, plan, false);
+    if short.len() > MOST {
+        let end = (0..=MOST).rev().find(|end| short.is_char_boundary(*end)).unwrap_or(0);
+        short.truncate(end);
+        short.push_str("\n\n…\n");
+    }
+    short + "\nToo long for a comment: `deploy plan` shows all of it.\n"
+}
+
+fn comment(cluster: &str, plan: &Plan, diffs: bool) -> String {
+    let mut text = format!("### deploy plan: {}\n\n", plain(cluster));
+    let Summary { changes, nodes, clients, drift, destructive } = Summary::of(plan);
+    if plan.is_empty() {
+        text.push_str("**Nothing to change.**\n");
+    } else {
+        let _ = writeln!(text, "**{changes} changes on {nodes} nodes; {clients}.**\n");
+        if drift > 0 {
+            let _ = writeln!(text, "{drift} changes put back what was changed on the nodes by hand.\n");
+        }
+        if destructive.is_empty() {
+            text.push_str("Nothing is taken away.\n");
+        } else {
+            text.push_str("**Taken away:**\n\n");
+        }
+        for line in &destructive {
+            let _ = writeln!(text, "- {}", plain(line));
+        }
+    }
+    for line in left_out(plan).lines().chain(plan.notes.iter().map(String::as_str)) {
+        let _ = writeln!(text, "\n> {}", plain(line));
+    }
+    for phase in &plan.phases {
+        details(&mut text, phase, diffs);
+    }
+    text
+}
+
+fn details(text: &mut String, phase: &PhasePlan, diffs: bool) {
+    let effects: BTreeSet<Effect> = phase.changes().map(|(_, change)| change.effect).collect();
+    let effects: Vec<&str> =
+        effects.iter().map(|effect| effect.as_str()).filter(|word| !word.is_empty()).collect();
+    let effects = if effects.is_empty() { String::new() } else { format!(", {}", effects.join(", ")) };
+    let (count, title) = (phase.changes().count(), phase.phase.title);
+    let _ = writeln!(
+        text,
+        "\n<details><summary>{}: {title} ({count} changes{effects})</summary>\n",
+        phase.phase.name
+    );
+    for Group { change, diff, nodes } in groups(phase) {
+        let effect = match change.effect {
+            Effect::None => String::new(),
+            effect => format!(" **{}**", effect.as_str()),
+        };
+        let (sign, id) = (change.verb.sign(), code(&change.id.to_string()));
+        let (nodes, reason) = (nodes.join(" "), plain(&change.reason));
+        let _ = writeln!(text, "- `{sign}` {id}{effect} on {nodes}: {reason}");
+        if let Some(drift) = &change.drift {
+            let _ = writeln!(text, "  - **drift**: {}", plain(drift));
+        }
+        if let Some(diff) = diff.filter(|_| diffs) {
+            let fence = fence(&diff);
+            let _ = writeln!(text, "\n  {fence}diff");
+            for line in diff.lines() {
+                let _ = writeln!(text, "  {line}");
+            }
+            let _ = writeln!(text, "  {fence}\n");
+        }
+    }
+    text.push_str("\n</details>\n");
+}
+
+/// A fence that the text cannot close.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
+}
+
+/// A text as code, whatever is in it.
+fn code(text: &str) -> String {
+    format!("`{}`", text.replace('`', "'").replace('\n', " "))
+}
+
+/// A text that is nothing but text: no markup, no mention, no second line.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for sign in text.chars() {
+        match sign {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '\n' => out.push(' '),
+            '@' => out.push_str("@\u{200b}"),
+            '*' | '_' | '`' | '[' | ']' | '|' | '\\' | '#' => out.extend(['\\', sign]),
+            _ => out.push(sign),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::NodeName;
+    use crate::plan::{PHASES, Step, Wave};
+    use crate::resource::{Call, Change, Diff, Id, Order, Verb};
+
+    fn plan(reason: &str, diff: Option<Diff>) -> Plan {
+        let id = Id::new("file", "/etc/hosts");
+        let mut change =
+            Change::new(id, Verb::Update, reason, Order::Commit, Call::new("file_commit", ["x"]));
+        change.diff = diff;
+        let step = |node: &str| Step { node: NodeName::from(node), changes: vec![change.clone()] };
+        let waves = vec![Wave { steps: vec![step("n1"), step("n2")] }];
+        let phases = vec![PhasePlan { phase: &PHASES[1], waves, partial: false }];
+        Plan { phases, ..Plan::default() }
+    }
+
+    #[test]
+    fn the_summary_comes_first_and_the_same_change_once() {
+        let diff = Diff { old: Some("a\n".into()), new: "b\n".into(), secret: false };
+        let text = markdown("shop", &plan("content differs", Some(diff)));
+        assert!(
+            text.starts_with(
+                "### deploy plan: shop\n\n**2 changes on 2 nodes; clients will notice nothing.**"
+            )
+        );
+        assert_eq!(text.matches("/etc/hosts").count(), 1, "{text}");
+        assert!(text.contains("on n1 n2: content differs\n\n  ```diff\n  -a\n  +b\n  ```\n"), "{text}");
+        assert!(markdown("shop", &Plan::default()).contains("Nothing to change"));
+    }
+
+    #[test]
+    fn no_text_of_a_plan_breaks_out_of_its_place() {
+        let diff = Diff { old: Some("````\n".into()), new: "</details>\n".into(), secret: false };
+        let text = markdown("shop", &plan("</details> @everyone *bold*\nsecond", Some(diff)));
+        assert!(!text.contains("@everyone") && text.contains("&lt;/details> "), "{text}");
+        assert!(text.contains("  `````diff\n"), "{text}");
+        assert_eq!(text.lines().filter(|line| *line == "</details>").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_plan_that_is_too_long_says_so() {
+        let old = "one more line\n".repeat(20_000);
+        let text = markdown(
+            "shop",
+            &plan("content differs", Some(Diff { old: Some(old), new: "b\n".into(), secret: false })),
+        );
+        assert!(text.len() < 65_536 && text.contains("Too long"), "{}", text.len());
+        assert!(text.contains("2 changes on 2 nodes"));
+    }
+}

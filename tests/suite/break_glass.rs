@@ -1,0 +1,89 @@
+//! The authority is gone: all of the store is lost with its key, or it has expired. The way back is one command.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use deploy::pki::Authority;
+use deploy::secrets::{Identity, Store};
+use time::OffsetDateTime;
+
+use crate::cluster::Cluster;
+use crate::held::Held;
+use crate::writer::{Access, runtime};
+
+/// Life of the authority that is to expire: it has to be in its place before.
+const LIFE: Duration = Duration::from_secs(240);
+
+/// A new store beside living nodes takes the cluster over under clients; then its authority expires, and goes as well.
+pub fn authority_lost(cluster: &mut Cluster) -> Result<String> {
+    let password = cluster.secret("postgresql/app")?;
+    std::fs::remove_file(cluster.dir().join("secrets.age"))?;
+    cluster.deploy(&["init"])?;
+    cluster.refuse(&["apply", "--yes"], &["belongs to another cluster", "rotate-ca --lost-key"])?;
+    cluster.refuse(&["certs", "rotate-ca", "--yes"], &["no authority yet", "--lost-key"])?;
+    give(cluster, "postgresql/app", &password)?;
+
+    let ends = short_lived(cluster)?;
+    let held = Held::and_visitors(cluster)?;
+    let step = ["certs", "rotate-ca", "--lost-key", "--step", "--yes"];
+    let first = cluster.deploy(&step)?;
+    ensure!(first.stderr.contains("key of the old authority is lost"), "not said: {}", first.all());
+    let bundle = cluster.deploy(&["certs", "ca"])?.stdout;
+    std::fs::write(cluster.dir().join("ca.crt"), bundle)?;
+    let rest = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
+    let statements = held.finish().context("while the lost authority was replaced")?;
+    cluster.settled()?;
+
+    let left = (ends - OffsetDateTime::now_utc()).max(time::Duration::ZERO) + time::Duration::seconds(2);
+    sleep(left.unsigned_abs());
+    let list = cluster.attempt(&["certs"])?;
+    ensure!(
+        list.code == Some(2) && list.stdout.contains("deploy certs rotate-ca"),
+        "not said: {}",
+        list.all()
+    );
+    cluster.refuse(&["apply", "--yes"], &["authority expired on", "rotate-ca"])?;
+    let back = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
+    ensure!(
+        back.stderr.contains("no new connection between the services verifies"),
+        "not said: {}",
+        back.all()
+    );
+    cluster.settled()?;
+    cluster.deploy(&["verify"])?;
+    let access = Access::new(cluster, &cluster.of_kind("app"))?;
+    // PgBouncer refuses one more client by what it remembers of the last failure, and then tries again.
+    let _ = runtime()?.block_on(access.connect());
+    sleep(Duration::from_secs(1));
+    runtime()?.block_on(access.connect())?;
+    Ok(format!(
+        "taken over by a new store in {:.0} s, {statements} statements and visits of clients all answered; an expired \
+         authority replaced in {:.1} s",
+        first.seconds + rest.seconds,
+        back.seconds
+    ))
+}
+
+/// Gives the store an authority to go on to, which ends soon; says when.
+fn short_lived(cluster: &Cluster) -> Result<OffsetDateTime> {
+    let ends = OffsetDateTime::now_utc() + LIFE;
+    let begins = ends - time::Duration::days(365);
+    let authority = Authority::create(&cluster.shape.name, begins, 1, &mut rand::rng())?;
+    let identity = Identity::find(None, cluster.dir(), |_| None)?;
+    let mut store = Store::open(&cluster.dir().join("secrets.age"), &identity, &BTreeSet::new())?;
+    store.set_next_ca(authority.to_material());
+    store.save()?;
+    Ok(authority.certificate().not_after)
+}
+
+/// `deploy secrets set` with the value on standard input.
+fn give(cluster: &Cluster, name: &str, value: &str) -> Result<()> {
+    let mut set = cluster.command(&["secrets", "set", name]).stdin(Stdio::piped()).spawn()?;
+    set.stdin.take().context("no standard input")?.write_all(value.as_bytes())?;
+    ensure!(set.wait()?.success(), "`deploy secrets set {name}` failed");
+    Ok(())
+}

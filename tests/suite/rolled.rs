@@ -1,0 +1,94 @@
+//! Everything that can be rolled, one after the other in one recording: every certificate, the authority, every password.
+//! Sessions are held through all of it, and clients come and go; nothing of theirs fails.
+
+use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::certs::{OLD_WORKERS_END, holds_with_the_new_alone, serials};
+use crate::cluster::Cluster;
+use crate::held::Held;
+use crate::redis_writer::RedisWriters;
+use crate::unnoticed::RECONNECT;
+use crate::writer::{Access, runtime};
+
+/// Secrets that clients do not know. They may come and go while these change.
+const INNER: [&str; 9] = [
+    "pgbouncer/auth",
+    "patroni/rewind",
+    "haproxy/statistics",
+    "postgresql/deploy_check",
+    "redis/admin",
+    "redis/haproxy",
+    "redis/replica",
+    "redis/sentinel",
+    "sentinel/admin",
+];
+
+pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
+    let old_authority = std::fs::read_to_string(cluster.authority()?)?;
+    let before: Vec<String> = INNER.iter().map(|name| cluster.secret(name)).collect::<Result<_>>()?;
+    let held = Held::writes(cluster)?;
+    let visitors = Held::visits(cluster)?;
+
+    let old_serials = serials(cluster)?;
+    let renewed = cluster.deploy(&["certs", "renew", "--force", "--yes"])?;
+    let new_serials = serials(cluster)?;
+    all_new(&old_serials, &new_serials)?;
+    let none = cluster.deploy(&["certs", "renew", "--yes"])?;
+    ensure!(none.stdout.contains("no certificate is due"), "a second renewal: {}", none.all());
+
+    let both = cluster.deploy(&["certs", "rotate-ca", "--step", "--yes"])?;
+    // What an administrator gives to the clients between two steps.
+    let bundle = cluster.deploy(&["certs", "ca"])?.stdout;
+    std::fs::write(cluster.dir().join("ca.crt"), bundle)?;
+    let rolled = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
+
+    let writers = RedisWriters::start(cluster)?;
+    let inner = cluster.deploy(&[&["secrets", "rotate"], &INNER[..], &["--yes"]].concat())?;
+    // The servers see the passwords only in new connections.
+    cluster.on_all(&cluster.of_kind("app"), RECONNECT)?;
+    sleep(Duration::from_secs(5));
+    writers.flow_within(Duration::from_secs(10))?;
+    for (by, outcome) in writers.finish()? {
+        ensure!(outcome.errors.is_empty(), "Redis by {by}, while its secrets changed: {:?}", outcome.errors);
+    }
+    let mut statements = visitors.finish().context("a client that connects anew every second")?;
+    for (name, before) in INNER.iter().zip(before) {
+        ensure!(cluster.secret(name)? != before, "{name} is what it was");
+    }
+
+    let old = Access::new(cluster, &cluster.of_kind("app"))?;
+    let app = cluster.deploy(&["secrets", "rotate", "postgresql/app", "--yes"])?;
+    cluster.on_all(&cluster.of_kind("app"), RECONNECT)?;
+    let visitors = Held::visits(cluster).context("with the new password")?;
+    sleep(OLD_WORKERS_END);
+    statements += visitors.finish().context("a client with the new password")?;
+    statements += held.finish().context("a session that was held through everything")?;
+    let refused = runtime()?.block_on(old.connect());
+    ensure!(refused.is_err(), "the old password is still let in");
+
+    all_new(&new_serials, &serials(cluster)?)?;
+    let proven = holds_with_the_new_alone(cluster, &old_authority)?;
+    cluster.settled()?;
+    cluster.deploy(&["verify"])?;
+    Ok(format!(
+        "{proven} certificates in {:.1} s, the authority in {:.1} s, {} inner secrets in {:.1} s, the application's in \
+         {:.1} s; {statements} statements and visits of clients in one recording, all answered",
+        renewed.seconds,
+        both.seconds + rolled.seconds,
+        INNER.len(),
+        inner.seconds,
+        app.seconds
+    ))
+}
+
+fn all_new(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Result<()> {
+    ensure!(before.len() == after.len(), "{} certificates before, {} after", before.len(), after.len());
+    for (which, serial) in before {
+        ensure!(after.get(which).is_some_and(|new| new != serial), "{which} is not new");
+    }
+    Ok(())
+}
