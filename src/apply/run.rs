@@ -16,7 +16,7 @@ use crate::observe::{self, Hosts};
 use crate::pki::Authority;
 use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
 use crate::render::Source;
-use crate::resource::Change;
+use crate::resource::{Change, Effect};
 use crate::verify::{self, Outcome, Verdict};
 
 /// What a run needs.
@@ -305,7 +305,9 @@ fn node_phases(plan: &Plan) -> impl Iterator<Item = &PhasePlan> {
 /// Whether an approved change stands for one that is found now.
 fn covers(on: &NodeName, known: &Change, node: &NodeName, change: &Change) -> bool {
     let same_place = on == node || (known.cluster_wide && change.cluster_wide);
-    same_place && known.id == change.id && known.calls == change.calls
+    // A service that was to be started has come up by itself since, with what it was before: it starts anew.
+    let starts = known.id.kind == "unit" && known.effect == Effect::Start && change.effect == Effect::Restart;
+    same_place && known.id == change.id && (known.calls == change.calls || starts)
 }
 
 /// What the script of a step said at its end.

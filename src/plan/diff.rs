@@ -10,6 +10,9 @@ use crate::resource::Diff;
 pub fn unified(diff: &Diff) -> Option<String> {
     let old = diff.old.as_ref()?;
     let mut text = String::new();
+    // How the lines with secrets begin.
+    let heads: Vec<&str> =
+        diff.new.lines().filter_map(|line| line.split_once('‹')).map(|(head, _)| head).collect();
     let compared = TextDiff::from_lines(old.as_str(), diff.new.as_str());
     for group in compared.grouped_ops(3) {
         if !text.is_empty() {
@@ -18,7 +21,7 @@ pub fn unified(diff: &Diff) -> Option<String> {
         for op in group {
             for change in compared.iter_changes(&op) {
                 let (sign, line) = match change.tag() {
-                    ChangeTag::Delete if diff.secret => ('-', masked(change.value())),
+                    ChangeTag::Delete if diff.secret => ('-', masked(change.value(), &heads)),
                     ChangeTag::Delete => ('-', change.value().to_owned()),
                     ChangeTag::Insert => ('+', change.value().to_owned()),
                     ChangeTag::Equal => (' ', change.value().to_owned()),
@@ -30,8 +33,11 @@ pub fn unified(diff: &Diff) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A removed line of a file with secrets: anything that could be an old one is masked.
-fn masked(line: &str) -> String {
+/// A removed line of a file with secrets: anything that could be an old one is masked, and what stands where a new one is.
+fn masked(line: &str, heads: &[&str]) -> String {
+    if let Some(head) = heads.iter().find(|head| !head.trim().is_empty() && line.starts_with(**head)) {
+        return format!("{head}‹secret›");
+    }
     let word = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
     let mut text = String::new();
     let mut rest = line;
@@ -52,9 +58,11 @@ mod tests {
     #[test]
     fn an_old_secret_is_masked_and_ordinary_words_are_not() {
         assert_eq!(
-            masked("\"pgbouncer\" \"0123456789abcdef0123456789abcdef\"\n"),
+            masked("\"pgbouncer\" \"0123456789abcdef0123456789abcdef\"\n", &[]),
             "\"pgbouncer\" \"‹secret›\"\n"
         );
+        assert_eq!(masked("  auth_pass \"12345678\"\n", &["  auth_pass \""]), "  auth_pass \"‹secret›");
+        assert_eq!(masked("  priority 100\n", &["  auth_pass \"", ""]), "  priority 100\n");
     }
 
     #[test]

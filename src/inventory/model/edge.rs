@@ -20,7 +20,7 @@ pub enum VirtualIp {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VirtualIps {
-    /// The way to databases: HAProxy's ports 5000 to 5002.
+    /// The way to databases and to Redis: HAProxy's ports 5000 to 5002 and 6379.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<IpAddr>,
     /// The way to applications: HAProxy's ports 80 and 443.
