@@ -14,7 +14,7 @@ use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
 use crate::exit::{Ended, Exit};
 use crate::live::Reached;
-use crate::pki::{Authority, Handover};
+use crate::pki::Handover;
 use crate::plan::Plan;
 use crate::render::Renewal;
 use crate::secrets::Store;
@@ -143,16 +143,8 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
     if args.lost_key {
         project.adopt().await?;
     }
-    if project.store.next_ca().is_none() {
-        let new = Authority::create(
-            project.source.cluster.name(),
-            time::OffsetDateTime::now_utc(),
-            Authority::DEFAULT_YEARS,
-            &mut rand::rng(),
-        )?;
-        project.store.set_next_ca(new.to_material());
-    }
     loop {
+        project.require_next()?;
         let begun = Instant::now();
         let observed = project.observe().await?;
         project.require_known(&observed)?;

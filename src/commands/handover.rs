@@ -12,6 +12,13 @@ use crate::pki::{Authority, Certificate, Handover, Trust, bundle};
 use crate::secrets::CaMaterial;
 use crate::ui::Hint;
 
+/// The day on which an authority expired, where it has; of several in one text, the last.
+fn expired(ca: &CaMaterial) -> Option<String> {
+    let all = Certificate::parse_all(&ca.certificate).ok()?;
+    let last = all.iter().map(|certificate| certificate.not_after).max()?;
+    (last <= time::OffsetDateTime::now_utc()).then(|| last.date().to_string())
+}
+
 impl Project {
     /// Issues certificates: the next authority where every node that will see one of its certificates trusts it, or
     /// where the present one cannot. `None` where nobody has a key to do it with.
@@ -36,9 +43,20 @@ impl Project {
 
     /// The day on which the present authority expired, where it has.
     pub fn expired(&self) -> Option<String> {
-        let all = Certificate::parse_all(&self.store.ca()?.certificate).ok()?;
-        let last = all.iter().map(|certificate| certificate.not_after).max()?;
-        (last <= time::OffsetDateTime::now_utc()).then(|| last.date().to_string())
+        expired(self.store.ca()?)
+    }
+
+    /// Has an authority to go on to: one that has expired on its way there is a thing of the past as well.
+    pub fn require_next(&mut self) -> Result<()> {
+        if self.store.next_ca().and_then(expired).is_some() {
+            self.store.promote_next_ca();
+        }
+        if self.store.next_ca().is_none() {
+            let (name, now) = (self.source.cluster.name(), time::OffsetDateTime::now_utc());
+            let new = Authority::create(name, now, Authority::DEFAULT_YEARS, &mut rand::rng())?;
+            self.store.set_next_ca(new.to_material());
+        }
+        Ok(())
     }
 
     /// Where the nodes are on the way to the next authority, if there is one.
@@ -68,7 +86,8 @@ impl Project {
     /// From now on, plans want what a hand-over wants that has begun: its step is finished, the next is not begun.
     pub fn go_on(&mut self, observed: &Observed) -> Result<()> {
         let reached = self.handover(observed);
-        if let (Some(day), None) = (self.expired(), &reached) {
+        let next = self.store.next_ca();
+        if let Some(day) = next.map_or_else(|| self.expired(), expired) {
             let hint = "`deploy certs rotate-ca` puts a new one in its place, on all nodes at once";
             return Err(anyhow!(
                 "the certificate authority expired on {day}: nothing that it issued verifies any more"
