@@ -23,12 +23,6 @@ pub fn probe(source: &Source) -> Call {
     Call::new("keepalived_probe", virtual_ips(&source.cluster).iter().map(ToString::to_string))
 }
 
-/// What to ask of `node` about the virtual addresses.
-pub fn address_probes(source: &Source, node: &NodeName) -> Vec<(Id, Call)> {
-    let moves = source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains("keepalived"));
-    moves.then(|| (id(), probe(source))).into_iter().collect()
-}
-
 /// The nodes that hold each virtual address, of those that answer.
 pub fn holders(source: &Source, observed: &Observed) -> BTreeMap<IpAddr, BTreeSet<NodeName>> {
     let all = virtual_ips(&source.cluster).into_iter();
