@@ -143,7 +143,11 @@ pub fn changes(
         "haproxy" => Ok((applications::changes(source, observed), Vec::new())),
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
         "pgbouncer" => Ok((objects::lookup_change(source, observed).into_iter().collect(), Vec::new())),
-        "redis" => Ok((redis::changes(source, observed)?, Vec::new())),
+        "redis" => {
+            let mut all = redis::changes(source, observed)?;
+            all.extend(redis::sentinel_user_changes(source, observed)?);
+            Ok((all, Vec::new()))
+        }
         "sentinel" => redis::sentinel_changes(source, observed),
         "redis-passwords" => Ok((redis::password_changes(source, observed)?, Vec::new())),
         _ => Ok((Vec::new(), Vec::new())),

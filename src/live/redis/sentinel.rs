@@ -10,7 +10,7 @@ use super::users::{self, User};
 use super::{SENTINEL_PORT, named, node_at, primary, tell};
 use crate::cluster::NodeName;
 use crate::live::{LiveError, Observed, Placed, fields, text as decoded};
-use crate::render::Source;
+use crate::render::{RenderError, Source};
 use crate::resource::{Call, Change, Diff, Fields, Id, Order, Payload, Refusal, Verb, sha256};
 
 /// The user and the secret that a Sentinel logs in to Redis with.
@@ -118,20 +118,27 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<(Vec<Placed>, Vec
             continue;
         }
         let Some(watch) = watch(observed, node) else { continue };
-        if let Some(seed) = text::seed(source, observed, node, "sentinel")? {
-            let (commands, reasons) = users::given(&text::users(&seed.content), &watch.users);
-            if !commands.is_empty() {
-                let (id, reason) = (Id::new("sentinel", "users"), reasons.join("; "));
-                let change =
-                    tell(id, Verb::Update, reason, Order::Stage, "sentinel", SENTINEL_PORT, &commands);
-                all.push((node.clone(), change));
-            }
-        }
         all.extend(differences(source, seen, &watch, leader.address).map(|change| (node.clone(), change)));
     }
     let (forgotten, notes) = forget(source, observed);
     all.extend(forgotten);
     Ok((all, notes))
+}
+
+/// The users of the Sentinels that run, in a phase before that in which they use each other's passwords, or restart.
+pub fn user_changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, RenderError> {
+    let mut all = Vec::new();
+    for (node, _) in source.cluster.with_role("sentinel") {
+        let Some(watch) = watch(observed, node) else { continue };
+        let Some(seed) = text::seed(source, observed, node, "sentinel")? else { continue };
+        let (commands, reasons) = users::given(&text::users(&seed.content), &watch.users);
+        if !commands.is_empty() {
+            let (id, reason) = (Id::new("sentinel", "users"), reasons.join("; "));
+            let change = tell(id, Verb::Update, reason, Order::Stage, "sentinel", SENTINEL_PORT, &commands);
+            all.push((node.clone(), change));
+        }
+    }
+    Ok(all)
 }
 
 /// A first start: the primary to watch, and how.
