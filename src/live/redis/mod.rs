@@ -12,7 +12,10 @@ mod tests;
 
 pub use hand_over::{HandOver, hand_over};
 pub use instance::{Instance, changes, foreign, id, instance, probe};
-pub use sentinel::{Watch, changes as sentinel_changes, user_changes as sentinel_user_changes, id as sentinel_id, probe as sentinel_probe, watch};
+pub use sentinel::{
+    Watch, changes as sentinel_changes, id as sentinel_id, probe as sentinel_probe,
+    user_changes as sentinel_user_changes, watch,
+};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
