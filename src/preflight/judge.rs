@@ -1,5 +1,7 @@
 //! Verdicts of one node, from what it said. Pure.
 
+use std::collections::BTreeSet;
+
 use super::question::{Answer, manifests, ways};
 use crate::cluster::NodeName;
 use crate::live::{self, Observation, Observed};
@@ -34,6 +36,15 @@ pub const CHECKS: [(&str, &str); 15] = [
     ("virtual-ip", "the virtual address is free, or this cluster's"),
     ("network", "every other node that it must reach is in reach"),
 ];
+
+/// What is known of the other nodes.
+#[derive(Default)]
+pub struct Others {
+    /// They did not answer.
+    pub silent: BTreeSet<NodeName>,
+    /// Our packet filter is loaded there.
+    pub filtering: BTreeSet<NodeName>,
+}
 
 /// One verdict.
 pub fn verdict(name: &str, node: &NodeName, (outcome, reason): Found) -> Verdict {
@@ -72,7 +83,7 @@ pub fn judge(
     node: &NodeName,
     seen: &Observation,
     answer: &Answer,
-    silent: &[NodeName],
+    others: &Others,
 ) -> Vec<Verdict> {
     let stores = source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains("patroni"));
     let mut found = vec![
@@ -84,7 +95,7 @@ pub fn judge(
         ("data", data(source, node, seen)),
         ("packages", packages(source, node, &seen.facts, answer)),
         ("upgrades", upgrades(source, node, &seen.facts, answer)),
-        ("network", network(source, node, answer, silent)),
+        ("network", network(source, node, answer, others)),
     ];
     if stores {
         found.extend([("ram", ram(&seen.facts)), ("mounts", mounts(source, answer))]);
@@ -242,13 +253,15 @@ fn upgrades(source: &Source, node: &NodeName, facts: &Facts, answer: &Answer) ->
     ))
 }
 
-fn network(source: &Source, node: &NodeName, answer: &Answer, silent: &[NodeName]) -> Found {
-    let (mut closed, mut open) = (Vec::new(), 0);
-    for way in ways(source, node).into_iter().filter(|way| !silent.contains(&way.to)) {
+fn network(source: &Source, node: &NodeName, answer: &Answer, others: &Others) -> Found {
+    let (mut closed, mut unknown, mut open) = (Vec::new(), Vec::new(), 0);
+    for way in ways(source, node).into_iter().filter(|way| !others.silent.contains(&way.to)) {
         let ended = answer.reached.get(&(way.address, way.port)).map_or("it was not tried", String::as_str);
         match ended {
             // A refusal comes from the machine itself: the way there is open.
             "open" | "refused" => open += 1,
+            // Its own rules may not know of this way before they are applied.
+            "dropped" if others.filtering.contains(&way.to) => unknown.push(way.to.to_string()),
             "dropped" => {
                 closed.push(format!("{} port {} ({}): no answer within 2 s", way.to, way.port, way.what));
             }
@@ -256,6 +269,10 @@ fn network(source: &Source, node: &NodeName, answer: &Answer, silent: &[NodeName
         }
     }
     match (closed.is_empty(), open) {
+        (true, _) if !unknown.is_empty() => {
+            unknown.dedup();
+            warn(format!("the packet filter of {} is closed to it; apply opens it", unknown.join(", ")))
+        }
         (true, 0) => skip("no other node that answers has to be reached from here"),
         (true, _) => (Outcome::Pass, format!("{open} ways are open")),
         (false, _) => fail(closed.join("\n")),

@@ -23,7 +23,7 @@ use crate::render::{RenderError, Source};
 use crate::resource::Id;
 use crate::transport::{Exec, Failure, Host};
 use crate::verify::{Outcome, Verdict};
-use judge::{CHECKS, judge, verdict};
+use judge::{CHECKS, Others, judge, verdict};
 use question::{Answer, script};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -58,22 +58,24 @@ pub async fn of(source: &Source, hosts: &Hosts, answers: &Answers) -> Vec<Verdic
     while let Some(joined) = tasks.join_next().await {
         said.extend(joined.ok());
     }
+    // Who did not answer is told of already.
+    let nodes = source.cluster.nodes.keys();
+    let others = Others {
+        silent: nodes.filter(|node| !answers.observed.contains_key(*node)).cloned().collect(),
+        filtering: answers
+            .observed
+            .iter()
+            .filter(|(_, seen)| filters(seen))
+            .map(|(node, _)| node.clone())
+            .collect(),
+    };
     let mut verdicts = Vec::new();
     for (node, seen) in &answers.observed {
-        // Who did not answer is told of already; who filters does not know a new machine before it is taken in.
-        let tells = |other: &Observation| filters(seen) || !filters(other);
-        let silent: Vec<NodeName> = source
-            .cluster
-            .nodes
-            .keys()
-            .filter(|other| !answers.observed.get(*other).is_some_and(tells))
-            .cloned()
-            .collect();
         for name in ["reachable", "root"] {
             verdicts.push(verdict(name, node, (Outcome::Pass, String::new())));
         }
         match said.get(node) {
-            Some(Ok(answer)) => verdicts.extend(judge(source, node, seen, answer, &silent)),
+            Some(Ok(answer)) => verdicts.extend(judge(source, node, seen, answer, &others)),
             Some(Err(reason)) => verdicts.extend(lost(node, reason)),
             None => verdicts.extend(lost(node, "it was not asked")),
         }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use super::judge::judge;
+use super::judge::{Others, judge};
 use super::question::{Answer, script, ways};
 use crate::cluster::NodeName;
 use crate::resource::Id;
@@ -34,10 +34,18 @@ fn faults(
     answer: &Answer,
     change: impl FnOnce(&mut crate::live::Observation),
 ) -> Vec<(String, Outcome, String)> {
+    faults_beside(&Others::default(), answer, change)
+}
+
+fn faults_beside(
+    others: &Others,
+    answer: &Answer,
+    change: impl FnOnce(&mut crate::live::Observation),
+) -> Vec<(String, Outcome, String)> {
     let source = source();
     let mut seen = bare(13);
     change(&mut seen);
-    let verdicts = judge(&source, &NodeName::from("w1"), &seen, answer, &[]);
+    let verdicts = judge(&source, &NodeName::from("w1"), &seen, answer, others);
     let bad = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Warn | Outcome::Fail);
     verdicts.into_iter().filter(bad).map(|one| (one.name, one.outcome, one.reason)).collect()
 }
@@ -83,6 +91,13 @@ fn a_dropped_way_fails_and_a_refused_one_is_open() {
         found[0].2,
         "m1 port 2379 (etcd clients): No route to host\nw2 port 8008 (Patroni): no answer within 2 s"
     );
+}
+
+#[test]
+fn a_way_that_our_own_filter_may_close_is_no_reason_to_stop() {
+    let others = Others { filtering: [NodeName::from("w2")].into(), ..Others::default() };
+    let found = faults_beside(&others, &answer("reach=10.1.0.22 8008 dropped\n"), |_| {});
+    assert_eq!((found[0].0.as_str(), found[0].1), ("network", Outcome::Warn));
 }
 
 #[test]
