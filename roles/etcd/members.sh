@@ -10,6 +10,10 @@ ctl() {
 }
 
 if [ "${GATE:-no}" = yes ]; then
+    if [ ! -e "$tls/client.crt" ]; then
+        echo "this node has not joined yet"
+        exit 77
+    fi
     PLANNED=$(ctl member list 2>/dev/null | grep -c .)
     if [ "$PLANNED" -eq 0 ]; then
         echo "the members have no quorum"
