@@ -1,21 +1,14 @@
-//! The authority is gone: all of the store is lost with its key, or it has expired. The way back is one command.
+//! The authority is gone: all of the store is lost with its key. The way back is one command.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::Stdio;
-use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use deploy::pki::Authority;
-use deploy::secrets::{Identity, Store};
-use time::OffsetDateTime;
 
 use crate::cluster::Cluster;
 use crate::held::Held;
-use crate::writer::{Access, runtime};
 
-/// A new store beside living nodes takes the cluster over under clients; then its authority expires, and goes as well.
+/// A new store beside living nodes takes the cluster over under clients.
 pub fn authority_lost(cluster: &mut Cluster) -> Result<String> {
     let password = cluster.secret("postgresql/app")?;
     std::fs::remove_file(cluster.dir().join("secrets.age"))?;
@@ -36,48 +29,10 @@ pub fn authority_lost(cluster: &mut Cluster) -> Result<String> {
     cluster.settled()?;
 
     let taken = first.seconds + rest.seconds;
-    // It has to be in its place before it ends, however busy this machine is.
-    let ends = short_lived(cluster, Duration::from_secs_f64(60.0 + 1.5 * taken))?;
-    cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
-    let left = (ends - OffsetDateTime::now_utc()).max(time::Duration::ZERO) + time::Duration::seconds(2);
-    sleep(left.unsigned_abs());
-    let list = cluster.attempt(&["certs"])?;
-    ensure!(
-        list.code == Some(2) && list.stdout.contains("deploy certs rotate-ca"),
-        "not said: {}",
-        list.all()
-    );
-    cluster.refuse(&["apply", "--yes"], &["authority expired on", "rotate-ca"])?;
-    let back = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
-    ensure!(
-        back.stderr.contains("no new connection between the services verifies"),
-        "not said: {}",
-        back.all()
-    );
-    cluster.settled()?;
     cluster.deploy(&["verify"])?;
-    let access = Access::new(cluster, &cluster.of_kind("app"))?;
-    // PgBouncer refuses one more client by what it remembers of the last failure, and then tries again.
-    let _ = runtime()?.block_on(access.connect());
-    sleep(Duration::from_secs(1));
-    runtime()?.block_on(access.connect())?;
     Ok(format!(
-        "taken over by a new store in {taken:.0} s, {statements} statements of held sessions all answered; an expired \
-         authority replaced in {:.1} s",
-        back.seconds
+        "taken over by a new store in {taken:.0} s, {statements} statements of held sessions all answered"
     ))
-}
-
-/// Gives the store an authority to go on to, which ends soon; says when.
-fn short_lived(cluster: &Cluster, life: Duration) -> Result<OffsetDateTime> {
-    let ends = OffsetDateTime::now_utc() + life;
-    let begins = ends - time::Duration::days(365);
-    let authority = Authority::create(&cluster.shape.name, begins, 1, &mut rand::rng())?;
-    let identity = Identity::find(None, cluster.dir(), |_| None)?;
-    let mut store = Store::open(&cluster.dir().join("secrets.age"), &identity, &BTreeSet::new())?;
-    store.set_next_ca(authority.to_material());
-    store.save()?;
-    Ok(authority.certificate().not_after)
 }
 
 /// `deploy secrets set` with the value on standard input.
