@@ -18,6 +18,19 @@ nodes:
   n3: { kind: [manager, worker, app], address: 10.1.0.13 }
 ";
 
+/// A machine for each task: three managers, three workers, an app node.
+pub const MIXED: &str = "
+name: test
+nodes:
+  m1: { kind: manager, address: 10.1.0.11 }
+  m2: { kind: manager, address: 10.1.0.12 }
+  m3: { kind: manager, address: 10.1.0.13 }
+  w1: { kind: worker, address: 10.1.0.21 }
+  w2: { kind: worker, address: 10.1.0.22 }
+  w3: { kind: worker, address: 10.1.0.23 }
+  a1: { kind: app, address: 10.1.0.31 }
+";
+
 /// The source of an inventory.
 ///
 /// # Panics

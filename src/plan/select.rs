@@ -178,20 +178,8 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::fixture::source;
+    use crate::live::fixture::{MIXED, source};
     use crate::pki::Trust;
-
-    const MIXED: &str = "
-name: test
-nodes:
-  m1: { kind: manager, address: 10.1.0.11 }
-  m2: { kind: manager, address: 10.1.0.12 }
-  m3: { kind: manager, address: 10.1.0.13 }
-  w1: { kind: worker, address: 10.1.0.21 }
-  w2: { kind: worker, address: 10.1.0.22 }
-  w3: { kind: worker, address: 10.1.0.23 }
-  a1: { kind: app, address: 10.1.0.31 }
-";
 
     fn nodes(on: &str) -> Result<String, SelectionError> {
         let source = source(MIXED, Trust::settled("ca", "0"));

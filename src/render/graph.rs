@@ -99,21 +99,9 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::live::fixture::{THREE, source};
+    use crate::live::fixture::{MIXED, THREE, source};
     use crate::pki::Trust;
     use crate::render::edges;
-
-    const MIXED: &str = "
-name: test
-nodes:
-  m1: { kind: manager, address: 10.1.0.11 }
-  m2: { kind: manager, address: 10.1.0.12 }
-  m3: { kind: manager, address: 10.1.0.13 }
-  w1: { kind: worker, address: 10.1.0.21 }
-  w2: { kind: worker, address: 10.1.0.22 }
-  w3: { kind: worker, address: 10.1.0.23 }
-  a1: { kind: app, address: 10.1.0.31 }
-";
 
     #[test]
     fn the_picture_has_the_edges_that_the_packet_filter_opens_and_no_others() {
