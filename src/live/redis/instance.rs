@@ -13,7 +13,7 @@ use crate::render::{RenderError, Source};
 use crate::resource::{Call, Change, Diff, Fields, Id, Order, Refusal, Verb, sha256};
 
 /// Directives that only a start reads.
-const FIXED: [&str; 2] = ["dir", "pidfile"];
+const FIXED: [&str; 4] = ["dir", "pidfile", "unixsocket", "unixsocketperm"];
 /// The directive that holds a password: it is compared by its hash.
 const PASSWORD: &str = "masterauth";
 
@@ -61,7 +61,7 @@ pub fn probe(source: &Source) -> Call {
     let template = seed.and_then(|file| source.library.templates.get(&file.template));
     let names = directives(template.map_or("", String::as_str), &FIXED).into_iter().map(|(name, _)| name);
     let names: Vec<String> = names.filter(|name| name != PASSWORD).collect();
-    Call::new("redis_probe", [source.cluster.redis_port().to_string(), names.join(" ")])
+    Call::new("redis_probe", [names.join(" ")])
 }
 
 /// What `node`'s Redis says; none where it does not answer.
@@ -177,13 +177,12 @@ fn differences(
     instance: &Instance,
 ) -> Result<Vec<Change>, RenderError> {
     let Some(seed) = text::seed(source, observed, node, "redis")? else { return Ok(Vec::new()) };
-    let port = source.cluster.redis_port();
     let mut changes = Vec::new();
     // With the password that Redis knows, which may not be the one that comes with this step.
     let (commands, reasons) = users::given(&text::users(&seed.content), &instance.users);
     if !commands.is_empty() {
         let id = Id::new("redis", "users");
-        changes.push(tell(id, Verb::Update, reasons.join("; "), Order::Stage, "redis", port, &commands));
+        changes.push(tell(id, Verb::Update, reasons.join("; "), Order::Stage, "redis", &commands));
     }
     let wanted = directives(&seed.content, &FIXED);
     let shown: BTreeMap<String, String> = directives(&seed.masked, &FIXED).into_iter().collect();
@@ -208,7 +207,7 @@ fn differences(
     if !words.is_empty() {
         let commands = [format!("CONFIG SET {}", words.join(" "))];
         let id = Id::new("redis", "directives");
-        let mut change = tell(id, Verb::Update, reasons.join("; "), Order::Settle, "redis", port, &commands);
+        let mut change = tell(id, Verb::Update, reasons.join("; "), Order::Settle, "redis", &commands);
         change.diff = Some(Diff { old: Some(old), new, secret: false });
         changes.push(change);
     }

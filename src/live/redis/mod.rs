@@ -68,7 +68,7 @@ pub fn password_changes(
     observed: &Observed,
 ) -> Result<Vec<Placed>, crate::render::RenderError> {
     let mut all = Vec::new();
-    for (role, port) in [("redis", source.cluster.redis_port()), ("sentinel", SENTINEL_PORT)] {
+    for role in ["redis", "sentinel"] {
         for (node, _) in source.cluster.with_role(role) {
             let users = match role {
                 "redis" => instance(observed, node).map(|seen| seen.users),
@@ -83,30 +83,21 @@ pub fn password_changes(
             }
             let reason = format!("an earlier password of {} is still taken", names.join(", "));
             let id = Id::new(role, "earlier passwords");
-            all.push((node.clone(), tell(id, Verb::Delete, reason, Order::Settle, role, port, &commands)));
+            all.push((node.clone(), tell(id, Verb::Delete, reason, Order::Settle, role, &commands)));
         }
     }
     Ok(all)
 }
 
 /// A change by commands to Redis or Sentinel, which then write their file.
-fn tell(
-    id: Id,
-    verb: Verb,
-    reason: String,
-    order: Order,
-    role: &str,
-    port: u16,
-    commands: &[String],
-) -> Change {
+fn tell(id: Id, verb: Verb, reason: String, order: Order, role: &str, commands: &[String]) -> Change {
     let kept = if role == "redis" { "CONFIG REWRITE" } else { "SENTINEL FLUSHCONFIG" };
     let text = commands
         .iter()
         .map(String::as_str)
         .chain([kept])
         .fold(String::new(), |text, command| text + command + "\n");
-    let call =
-        Call::new("redis_tell", [role.to_owned(), port.to_string()]).with(Payload::Bytes(text.into_bytes()));
+    let call = Call::new("redis_tell", [role]).with(Payload::Bytes(text.into_bytes()));
     let mut change = Change::new(id, verb, reason, order, call);
     change.effect = Effect::None;
     change

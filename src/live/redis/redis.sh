@@ -1,12 +1,15 @@
 # Redis and Sentinel: what they say of themselves, and what they are told, as their administrator.
 
-# redis_cli redis|sentinel PORT WORD… : redis-cli with verified TLS; commands come on standard input or as words.
+# redis_cli redis|sentinel WORD… : redis-cli by the socket that only root reaches, which no certificate can close; commands
+# come on standard input or as words.
 redis_cli() {
     redis_auth=$(sed -n 2p "/etc/redis/secret/$1-admin")
-    redis_port=$2
-    shift 2
-    REDISCLI_AUTH=$redis_auth timeout 8 redis-cli --tls --cacert /etc/redis/tls/ca.crt -h 127.0.0.1 -p "$redis_port" \
-        --user admin "$@"
+    case $1 in
+        redis) redis_socket=/run/redis/redis-server.sock ;;
+        *) redis_socket=/run/sentinel/redis-sentinel.sock ;;
+    esac
+    shift
+    REDISCLI_AUTH=$redis_auth timeout 8 redis-cli -s "$redis_socket" --user admin "$@"
 }
 
 # redis_hash : one line on standard input as a hash, so that a password can be compared and not read.
@@ -14,33 +17,33 @@ redis_hash() {
     tr -d '\n' | sha256sum | cut -c1-64
 }
 
-# redis_probe PORT "DIRECTIVE…" : whose data is there, and one reply with a mark in front of each part.
+# redis_probe "DIRECTIVE…" : whose data is there, and one reply with a mark in front of each part.
 redis_probe() {
     owned_probe redis /var/lib/redis
     if [ -e /etc/redis/cluster/redis.conf ]; then echo configured=yes; fi
     systemctl is-active --quiet redis-server || return 0
-    redis_said=$(printf 'PING "=info"\nINFO\nPING "=config"\nCONFIG GET %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$2" |
-        redis_cli redis "$1" 2>/dev/null | tr -d '\r') || return 0
+    redis_said=$(printf 'PING "=info"\nINFO\nPING "=config"\nCONFIG GET %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$1" |
+        redis_cli redis 2>/dev/null | tr -d '\r') || return 0
     printf 'said=%s\n' "$(printf '%s\n' "$redis_said" | base64 -w0)"
-    printf 'masterauth=%s\n' "$(redis_cli redis "$1" CONFIG GET masterauth 2>/dev/null | sed -n 2p | redis_hash)"
+    printf 'masterauth=%s\n' "$(redis_cli redis CONFIG GET masterauth 2>/dev/null | sed -n 2p | redis_hash)"
 }
 
-# sentinel_probe PORT NAME
+# sentinel_probe NAME
 sentinel_probe() {
     if [ -e /etc/redis/cluster/sentinel.conf ]; then echo configured=yes; fi
     systemctl is-active --quiet redis-sentinel || return 0
-    redis_said=$(printf 'PING "=info"\nINFO\nPING "=master"\nSENTINEL MASTER %s\nPING "=replicas"\nSENTINEL REPLICAS %s\nPING "=sentinels"\nSENTINEL SENTINELS %s\nPING "=ckquorum"\nSENTINEL CKQUORUM %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$2" "$2" "$2" "$2" |
-        redis_cli sentinel "$1" 2>/dev/null | tr -d '\r') || return 0
+    redis_said=$(printf 'PING "=info"\nINFO\nPING "=master"\nSENTINEL MASTER %s\nPING "=replicas"\nSENTINEL REPLICAS %s\nPING "=sentinels"\nSENTINEL SENTINELS %s\nPING "=ckquorum"\nSENTINEL CKQUORUM %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$1" "$1" "$1" "$1" |
+        redis_cli sentinel 2>/dev/null | tr -d '\r') || return 0
     printf 'said=%s\n' "$(printf '%s\n' "$redis_said" | base64 -w0)"
-    for redis_key in "auth-user $2" "auth-pass $2" sentinel-user sentinel-pass; do
+    for redis_key in "auth-user $1" "auth-pass $1" sentinel-user sentinel-pass; do
         printf '%s=%s\n' "${redis_key% *}" "$(sed -n "s/^sentinel $redis_key //p" /etc/redis/cluster/sentinel.conf |
             tail -n 1 | sed 's/^"\(.*\)"$/\1/' | redis_hash)"
     done
 }
 
-# redis_tell redis|sentinel PORT COMMANDS-FILE : every one of them must be answered by OK.
+# redis_tell redis|sentinel COMMANDS-FILE : every one of them must be answered by OK.
 redis_tell() {
-    redis_said=$(redis_cli "$1" "$2" <"$3" 2>&1 | tr -d '\r' | sed '/^$/d')
+    redis_said=$(redis_cli "$1" <"$2" 2>&1 | tr -d '\r' | sed '/^$/d')
     if [ -z "$redis_said" ] || printf '%s\n' "$redis_said" | grep -qvx OK; then
         printf '%s\n' "$redis_said"
         return 1

@@ -52,7 +52,7 @@ pub fn id() -> Id {
 }
 
 pub fn probe(source: &Source) -> Call {
-    Call::new("sentinel_probe", [SENTINEL_PORT.to_string(), source.cluster.name().to_owned()])
+    Call::new("sentinel_probe", [source.cluster.name().to_owned()])
 }
 
 /// What `node`'s Sentinel says; none where it does not answer.
@@ -134,7 +134,7 @@ pub fn user_changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>,
         let (commands, reasons) = users::given(&text::users(&seed.content), &watch.users);
         if !commands.is_empty() {
             let (id, reason) = (Id::new("sentinel", "users"), reasons.join("; "));
-            let change = tell(id, Verb::Update, reason, Order::Stage, "sentinel", SENTINEL_PORT, &commands);
+            let change = tell(id, Verb::Update, reason, Order::Stage, "sentinel", &commands);
             all.push((node.clone(), change));
         }
     }
@@ -202,7 +202,7 @@ fn differences(source: &Source, seen: &Fields, watch: &Watch, primary: IpAddr) -
         return None;
     }
     let (id, reason) = (Id::new("sentinel", "settings"), reasons.join("; "));
-    let mut change = tell(id, Verb::Update, reason, Order::Settle, "sentinel", SENTINEL_PORT, &commands);
+    let mut change = tell(id, Verb::Update, reason, Order::Settle, "sentinel", &commands);
     change.diff = (!new.is_empty()).then_some(Diff { old: Some(old), new, secret: false });
     Some(change)
 }
