@@ -1,12 +1,18 @@
 //! The command line: types only. Their doc comments are the help.
 
+mod certs;
+mod lab;
 mod pipeline;
+mod secrets;
 
-pub use pipeline::{Described, Drawing, Graph, History, HistoryCommand, Lock, Narrow};
+pub use certs::{Certs, CertsCommand, Renew, RotateCa};
+pub use lab::{Lab, Release};
+pub use pipeline::{Described, Drawing, Graph, History, HistoryCommand, Lock, Narrow, Rollback};
+pub use secrets::{RotateSecrets, Secrets};
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 /// Highly available PostgreSQL and Redis on your own machines, from one inventory file.
 #[derive(Debug, Parser)]
@@ -67,6 +73,8 @@ pub enum Command {
     Drift(Target),
     /// Show the runs that the nodes remember: who, from where, when, and how each ended.
     History(History),
+    /// Plan the way back to what a run wanted, show it and apply it like any other plan; the inventory stays as it is.
+    Rollback(Rollback),
     /// Show who holds the lock of a cluster, and let go of it in the place of a run that is dead.
     #[command(subcommand)]
     Lock(Lock),
@@ -142,98 +150,6 @@ pub struct Apply {
     pub yes: bool,
 }
 
-/// Arguments of `certs`: the list, or something to do.
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct Certs {
-    /// Inventory file, or a folder that holds a cluster.yaml. Ends with 2 when a certificate is due or wrong.
-    #[arg(required = true)]
-    pub inventory: Option<PathBuf>,
-    /// Count those as due that end within so many days: `30` or `30d`.
-    #[arg(long, value_name = "DAYS", value_parser = days)]
-    pub within: Option<i64>,
-    #[command(subcommand)]
-    pub command: Option<CertsCommand>,
-}
-
-/// Arguments of `secrets rotate`.
-#[derive(Debug, Args)]
-pub struct RotateSecrets {
-    #[command(flatten)]
-    pub target: Target,
-    /// The secrets, as `list` names them.
-    #[arg(required = true, value_name = "NAME")]
-    pub names: Vec<String>,
-    /// Do not ask before changing anything.
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-/// What to do with certificates.
-#[derive(Debug, Subcommand)]
-pub enum CertsCommand {
-    /// Print the authorities that clients have to trust: a file for `sslrootcert`.
-    Ca(Target),
-    /// Make certificates anew that are due, or those that are named.
-    Renew(Renew),
-    /// Put a new certificate authority in the place of the present one, in three steps; goes on where it stopped.
-    ///
-    /// One that has expired is replaced in one step on all nodes at once: nothing verifies until it is done. One whose key
-    /// is lost (`--lost-key`) is replaced in the same three steps as any other.
-    RotateCa(RotateCa),
-    /// Cut off whoever has the keys of a node: says how that is possible here, and does it.
-    Revoke {
-        #[command(flatten)]
-        rotate: RotateCa,
-        /// The node, which need not be in the inventory any more.
-        node: String,
-    },
-}
-
-/// Arguments of `certs renew`.
-#[derive(Debug, Args)]
-pub struct Renew {
-    #[command(flatten)]
-    pub target: Target,
-    /// Only on these nodes.
-    #[arg(long, value_name = "NODE", value_delimiter = ',')]
-    pub on: Vec<String>,
-    /// Only of these services.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub service: Vec<String>,
-    /// Renew those that are not due, too.
-    #[arg(long)]
-    pub force: bool,
-    /// Do not ask before changing anything.
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-/// Arguments of `certs rotate-ca`.
-#[derive(Debug, Args)]
-pub struct RotateCa {
-    #[command(flatten)]
-    pub target: Target,
-    /// Make one step, for a maintenance window.
-    #[arg(long)]
-    pub step: bool,
-    /// Show the plan of the next step and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// The key of the present authority is lost, or all of the store: take over what the nodes know, and give it up.
-    #[arg(long)]
-    pub lost_key: bool,
-    /// Do not ask before changing anything.
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-/// A number of days, as `30` or `30d`.
-fn days(text: &str) -> Result<i64, String> {
-    let number = text.strip_suffix('d').unwrap_or(text);
-    number.parse().map_err(|_| "a number of days, as 30 or 30d".into())
-}
-
 /// Arguments of `app`: the list, or something to do with one of them.
 #[derive(Debug, Args)]
 pub struct App {
@@ -293,55 +209,6 @@ pub struct Render {
     pub out: PathBuf,
 }
 
-/// What to do with the secrets of a cluster.
-#[derive(Debug, Subcommand)]
-pub enum Secrets {
-    /// List all secrets: what each is for and where it comes from, without any value.
-    List {
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Print one secret.
-    Show {
-        #[command(flatten)]
-        target: Target,
-        /// The secret, as `list` names it.
-        name: String,
-    },
-    /// Give a secret a value: from standard input, or asked for without being shown.
-    ///
-    /// The nodes learn it by the next `deploy apply`.
-    Set {
-        #[command(flatten)]
-        target: Target,
-        /// The secret, as `list` names it.
-        name: String,
-    },
-    /// Give secrets new values that nobody chose, and bring them to the nodes at once.
-    Rotate(RotateSecrets),
-    /// Open all secrets of the store in $EDITOR; the decrypted text never reaches a disk.
-    ///
-    /// The text lies in memory (a tmpfs) and is gone when the editor ends, or this command, however it ends. An editor
-    /// must stay in the foreground, as `code --wait` does, and must not be set up to keep copies elsewhere; vim and
-    /// neovim are told so.
-    Edit {
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Encrypt the store anew, to the recipients of the inventory.
-    ///
-    /// Refused where the identity at hand could not open it afterwards.
-    Rekey {
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Show who can open the store, and who should by the inventory.
-    Recipients {
-        #[command(flatten)]
-        target: Target,
-    },
-}
-
 /// What to do with Redis.
 #[derive(Debug, Subcommand)]
 pub enum Redis {
@@ -360,95 +227,4 @@ pub struct Failover {
     /// Do not ask before moving it.
     #[arg(long, short)]
     pub yes: bool,
-}
-
-/// A release of Debian that the lab can run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Release {
-    /// Debian 12.
-    #[value(name = "12")]
-    Twelve,
-    /// Debian 13.
-    #[value(name = "13")]
-    Thirteen,
-}
-
-/// What to do with a lab.
-#[derive(Debug, Subcommand)]
-pub enum Lab {
-    /// Boot every node; makes the image first where there is none.
-    Up {
-        #[command(flatten)]
-        target: Target,
-        /// Release of Debian, instead of the inventory's.
-        #[arg(long)]
-        debian: Option<Release>,
-    },
-    /// Stop every node and leave nothing behind but the image.
-    Down {
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Show the nodes and how to reach them.
-    Status {
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Run a command on a node.
-    Exec {
-        #[command(flatten)]
-        target: Target,
-        /// The node.
-        node: String,
-        /// The command.
-        #[arg(trailing_var_arg = true, required = true)]
-        command: Vec<String>,
-    },
-    /// Cut the power of nodes.
-    Kill {
-        #[command(flatten)]
-        target: Target,
-        /// The nodes.
-        #[arg(required = true)]
-        nodes: Vec<String>,
-    },
-    /// Boot nodes that are off.
-    Start {
-        #[command(flatten)]
-        target: Target,
-        /// The nodes; by default all.
-        nodes: Vec<String>,
-    },
-    /// Cut nodes from the network, or from a second group only.
-    Cut {
-        #[command(flatten)]
-        target: Target,
-        /// The nodes.
-        #[arg(required = true)]
-        nodes: Vec<String>,
-        /// Cut them from these only.
-        #[arg(long, num_args = 1.., value_name = "NODE")]
-        from: Vec<String>,
-    },
-    /// Undo `cut` and `slow`.
-    Heal {
-        #[command(flatten)]
-        target: Target,
-        /// The nodes; by default all.
-        nodes: Vec<String>,
-    },
-    /// Delay and lose the packets of nodes.
-    Slow {
-        #[command(flatten)]
-        target: Target,
-        /// The nodes.
-        #[arg(required = true)]
-        nodes: Vec<String>,
-        /// Milliseconds that each packet waits.
-        #[arg(long, default_value_t = 100)]
-        delay: u32,
-        /// Percent of the packets that are lost.
-        #[arg(long, default_value_t = 0.0)]
-        loss: f64,
-    },
 }

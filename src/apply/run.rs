@@ -12,6 +12,7 @@ use super::restore;
 use super::step;
 use super::{ApplyError, Event, Events, Restored};
 use crate::cluster::NodeName;
+use crate::journal::Heading;
 use crate::observe::{self, Hosts};
 use crate::pki::Authority;
 use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
@@ -29,10 +30,8 @@ pub struct Apply {
     pub authority: Option<Authority>,
     /// Every check of the cluster.
     pub checks: Vec<CheckRun>,
-    /// Name of the run.
-    pub run: String,
-    /// Lines about the run, for its journals.
-    pub about: String,
+    /// Name of the run, and what its journals begin with.
+    pub heading: Heading,
     /// How many nodes may be changed at a time.
     pub parallel: Semaphore,
     /// The clock.
@@ -237,7 +236,7 @@ impl Apply {
         let title = phase.title;
         self.say(Event::StepStarted { node: node.clone(), phase: title, changes: changes.len() });
         let authority = self.authority.as_ref();
-        let mut exec = step::exec(&self.run, &self.about, phase.name, &changes, authority, (self.clock)())?;
+        let mut exec = step::exec(&self.heading, phase.name, &changes, authority, (self.clock)())?;
         let (lines, mut said) = mpsc::unbounded_channel::<String>();
         exec.lines = Some(lines);
         self.changed.store(true, Ordering::Relaxed);
@@ -265,7 +264,7 @@ impl Apply {
                 id: change.id.to_string(),
                 reason,
             };
-            let reply = host.run_fresh(step::confirmation(&self.run, call)).await;
+            let reply = host.run_fresh(step::confirmation(&self.heading.run, call)).await;
             let reply = reply.map_err(|failure| taken_back(failure.to_string()))?;
             if !reply.stdout.contains(". done") {
                 return Err(taken_back(reply.stdout + &reply.stderr));

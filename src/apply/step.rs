@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::journal::Heading;
 use crate::pki::{Authority, LeafRequest};
 use crate::resource::{self, Arg, Call, Change, Order, Payload};
 use crate::transport::{Exec, quote};
@@ -31,8 +32,7 @@ pub enum StepError {
 
 /// The execution that makes `changes`. Certificates are issued here, at `now`.
 pub fn exec(
-    run: &str,
-    about: &str,
+    heading: &Heading,
     phase: &str,
     changes: &[Change],
     authority: Option<&Authority>,
@@ -46,7 +46,7 @@ pub fn exec(
     let last: BTreeMap<usize, usize> =
         calls.iter().enumerate().map(|(place, (_, number, _))| (*number, place)).collect();
     let mut archive = tar::Builder::new(Vec::new());
-    let mut script = prelude(run, about, phase);
+    let mut script = prelude(heading, phase);
     let mut payloads = 0;
     for (place, (_, number, call)) in calls.iter().enumerate() {
         let _ = write!(script, "act {number} {}", call.function);
@@ -81,16 +81,18 @@ pub fn exec(
 
 /// A script that makes one call over a connection of its own.
 pub fn confirmation(run: &str, call: &Call) -> Exec {
-    let mut script = prelude(run, "", "confirm");
+    let heading = Heading { run: run.to_owned(), ..Heading::default() };
+    let mut script = prelude(&heading, "confirm");
     let _ = writeln!(script, "act 0 {}\nfinish\n}}\nmain </dev/null", call.function);
     Exec::script(script, Duration::from_secs(60))
 }
 
-fn prelude(run: &str, about: &str, phase: &str) -> String {
+fn prelude(heading: &Heading, phase: &str) -> String {
     format!(
-        "RUN_ID={}\nRUN_ABOUT={}\nPHASE={}\n{}{}{}main() {{\n",
-        quote(run),
-        quote(about),
+        "RUN_ID={}\nRUN_ABOUT={}\nRUN_WANTED={}\nPHASE={}\n{}{}{}main() {{\n",
+        quote(&heading.run),
+        quote(&heading.about),
+        quote(&heading.wanted),
         quote(phase),
         include_str!("step.sh"),
         resource::SHELL,

@@ -21,6 +21,7 @@ STEP_LINE='
 # shellcheck disable=SC2012 # names are run ids
 ls -1t /var/lib/deploy/runs | tail -n +21 | while read -r old; do rm -rf "/var/lib/deploy/runs/${old:?}"; done
 [ -e "$RUN_DIR/about" ] || printf '%s\nfrom=%s\n' "$RUN_ABOUT" "${SSH_CONNECTION%% *}" >"$RUN_DIR/about"
+[ -e "$RUN_DIR/wanted" ] || printf '%s\n' "$RUN_WANTED" >"$RUN_DIR/wanted"
 printf '%s %s begins\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
 
 # act NUMBER FUNCTION ARGUMENT… : makes one call of a change; when it fails, its last lines go back and the step ends.

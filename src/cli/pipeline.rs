@@ -60,6 +60,28 @@ pub enum HistoryCommand {
         /// The run, as the list names it.
         run: String,
     },
+    /// Print the inventory that a run was made with.
+    Inventory {
+        #[command(flatten)]
+        target: Target,
+        /// The run, as the list names it.
+        run: String,
+    },
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    pub target: Target,
+    /// The run, as `history` names it: what its inventory and roles wanted is wanted again.
+    pub run: String,
+    /// Show the plan and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before changing anything.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What to do with the lock of a cluster.

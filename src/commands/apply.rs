@@ -19,6 +19,7 @@ use crate::apply::{Apply, ApplyError, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::inventory::REDIS;
+use crate::journal::{Heading, Wanted};
 use crate::live::SENTINEL_PORT;
 use crate::observe::Answers;
 use crate::plan::Plan;
@@ -46,13 +47,7 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
         (project, plan)
     };
     if plan.is_empty() {
-        project.save()?;
-        if global.json {
-            ui::json(&json!({ "changed": 0, "executions": project.executions() }));
-        } else {
-            ui::report(&ui::plan(&plan));
-        }
-        return Ok(ExitCode::SUCCESS);
+        return nothing(global, &mut project, &plan);
     }
     if !args.skip_preflight {
         fit(&project, &plan, inventory).await?;
@@ -69,6 +64,17 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
         }
     }
     Ok(done.exit_code())
+}
+
+/// A plan that has nothing to do.
+pub fn nothing(global: &Global, project: &mut Project, plan: &Plan) -> Result<ExitCode> {
+    project.save()?;
+    if global.json {
+        ui::json(&json!({ "changed": 0, "executions": project.executions() }));
+    } else {
+        ui::report(&ui::plan(plan));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Refuses machines that are new to the cluster, where packages are missing, and that are not fit for it.
@@ -105,11 +111,20 @@ pub struct How {
     parallel: usize,
     /// The saved plan that it is.
     plan: Option<String>,
+    /// The run that it goes back to.
+    back_to: Option<String>,
 }
 
 impl Default for How {
     fn default() -> Self {
-        Self { parallel: Semaphore::MAX_PERMITS, plan: None }
+        Self { parallel: Semaphore::MAX_PERMITS, plan: None, back_to: None }
+    }
+}
+
+impl How {
+    /// The way back to a run.
+    pub fn back_to(run: &str) -> Self {
+        Self { back_to: Some(run.to_owned()), ..Self::default() }
     }
 }
 
@@ -178,7 +193,7 @@ pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
 }
 
 /// The same in a certain way. The checks of phases that a selection has left something out of are left out, too.
-async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result<Done> {
+pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result<Done> {
     let authority = project.authority()?;
     if authority.is_none() && plan.issues() {
         let hint = "`deploy certs rotate-ca` goes on to a new authority, which issues them";
@@ -198,8 +213,7 @@ async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result<Don
         hosts: project.hosts(),
         authority,
         checks: checks.clone(),
-        run: run.clone(),
-        about: about(project, how.plan.as_deref()),
+        heading: heading(project, &run, &how),
         parallel: Semaphore::new(how.parallel),
         clock: time::OffsetDateTime::now_utc,
         events,
@@ -256,15 +270,17 @@ fn explain(stopped: Stopped) -> anyhow::Error {
     anyhow::Error::new(stopped).context(Hint(hint))
 }
 
-/// What a journal says of the run itself.
-fn about(project: &Project, plan: Option<&str>) -> String {
+/// What the journals say of the run itself.
+fn heading(project: &Project, run: &str, how: &How) -> Heading {
     let mut lines = vec![
         format!("by={}", who()),
         format!("version={}", env!("CARGO_PKG_VERSION")),
         format!("inputs={}", project.inputs().digest()),
     ];
-    lines.extend(plan.map(|plan| format!("plan={plan}")));
-    lines.join("\n")
+    lines.extend(how.plan.iter().map(|plan| format!("plan={plan}")));
+    lines.extend(how.back_to.iter().map(|run| format!("back_to={run}")));
+    let wanted = Wanted { inventory: project.text.source.clone(), files: project.source.library.own.clone() };
+    Heading { run: run.to_owned(), about: lines.join("\n"), wanted: wanted.text() }
 }
 
 /// Name of a run: its time, and enough chance to tell two of one second apart.

@@ -15,7 +15,6 @@ use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
 use crate::exit::{Ended, Exit};
 use crate::live::Reached;
 use crate::pki::Handover;
-use crate::plan::Plan;
 use crate::render::Renewal;
 use crate::secrets::Store;
 use crate::ui::Hint;
@@ -165,7 +164,7 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
             tell_step(&project, reached, &inventory.to_string());
         }
         if args.dry_run {
-            show(global, &plan);
+            super::plan::show(global, &plan);
             return Ok(ExitCode::SUCCESS);
         }
         confirm(global, args.yes, &plan)?;
@@ -222,10 +221,6 @@ fn tell_step(project: &Project, reached: Reached, inventory: &str) {
              `deploy certs ca {inventory}` prints the file that clients need\n"
         ));
     }
-}
-
-fn show(global: &Global, plan: &Plan) {
-    if global.json { ui::json(&ui::plan_json(plan)) } else { ui::data(&ui::plan(plan)) }
 }
 
 fn nothing(global: &Global, words: &str) {

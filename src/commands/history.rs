@@ -14,7 +14,7 @@ use super::project;
 use crate::cli::{History, HistoryCommand};
 use crate::cluster::NodeName;
 use crate::exit::Exit;
-use crate::journal;
+use crate::journal::{self, Wanted};
 use crate::observe::{Unanswered, ask_each};
 use crate::transport::Fleet;
 use crate::ui::{self, Hint};
@@ -24,6 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub async fn run(global: &Global, args: &History) -> Result<ExitCode> {
     match (&args.command, &args.inventory) {
         (Some(HistoryCommand::Show { target, run }), _) => show(global, &target.inventory, run).await,
+        (Some(HistoryCommand::Inventory { target, run }), _) => {
+            let wanted = wanted(&target.inventory, run).await?;
+            if global.json {
+                ui::json(&json!({ "run": run, "inventory": wanted.inventory, "files": wanted.files }));
+            } else {
+                ui::data(&wanted.inventory);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         (None, Some(inventory)) => list(global, inventory).await,
         (None, None) => bail!("no inventory is named"),
     }
@@ -44,8 +53,7 @@ async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> 
     let (said, silent) = ask(inventory, &journal::showing(run)).await?;
     let lines = journal::merged(&said);
     if lines.is_empty() && silent.0.is_empty() {
-        let hint = Hint(format!("`deploy history {}` lists those that are kept", inventory.display()));
-        return Err(anyhow!("no node remembers a run {run}").context(hint));
+        return Err(unknown(inventory, run));
     }
     if global.json {
         let lines: Vec<_> = lines.iter().map(|(node, line)| json!({ "node": node, "line": line })).collect();
@@ -58,6 +66,24 @@ async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> 
         ui::data(&text);
     }
     Ok(ended(&silent))
+}
+
+/// What a run wanted, from the first node that remembers it.
+pub async fn wanted(inventory: &Path, run: &str) -> Result<Wanted> {
+    let (said, silent) = ask(inventory, &journal::wanting(run)).await?;
+    match Wanted::of(&said) {
+        Some(wanted) => Ok(wanted),
+        None if silent.0.is_empty() => Err(unknown(inventory, run)),
+        None => {
+            let hint = Hint(silent.hint());
+            Err(anyhow::Error::new(silent).context(hint))
+        }
+    }
+}
+
+fn unknown(inventory: &Path, run: &str) -> anyhow::Error {
+    let hint = Hint(format!("`deploy history {}` lists those that are kept", inventory.display()));
+    anyhow!("no node remembers a run {run}").context(hint)
 }
 
 fn ended(silent: &Unanswered) -> ExitCode {

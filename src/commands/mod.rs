@@ -15,6 +15,7 @@ mod plan;
 mod project;
 mod redis;
 mod render;
+mod rollback;
 mod saved;
 mod secrets;
 mod status;
@@ -55,6 +56,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Drift(target) => drift::run(&global, &target).await,
         Command::Graph(args) => graph::run(&global, &args),
         Command::History(args) => history::run(&global, &args).await,
+        Command::Rollback(args) => rollback::run(&global, &args).await,
         Command::Lock(command) => lock::run(&global, &command).await,
         Command::Schema { of } => {
             ui::json(&match of {

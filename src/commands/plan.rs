@@ -47,6 +47,10 @@ pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     Ok(if pending { Exit::Pending.into() } else { ExitCode::SUCCESS })
 }
 
+pub fn show(global: &Global, plan: &Plan) {
+    if global.json { ui::json(&ui::plan_json(plan)) } else { ui::data(&ui::plan(plan)) }
+}
+
 /// What the flags ask for.
 pub fn selection(narrow: &cli::Narrow) -> Selection {
     Selection {

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Global;
 use crate::cluster::{Cluster, NodeName};
-use crate::inventory::{self, Inventory, Places, Problem, Problems};
+use crate::inventory::{self, Inventory, Loaded, Places, Problem, Problems};
+use crate::journal::Wanted;
 use crate::live::Observed;
 use crate::live::{self, secret_names, secret_uses};
 use crate::observe::{self, Hosts, Unanswered};
@@ -76,8 +77,21 @@ pub struct Files {
 
 /// Reads the inventory and its roles.
 pub fn files(path: &Path) -> Result<Files> {
-    let inventory::Loaded { inventory, dir, file, source, places } = inventory::load(path)?;
-    let library = Library::with_folder(&dir)?;
+    let loaded = inventory::load(path)?;
+    let library = Library::with_folder(&loaded.dir)?;
+    fitted(loaded, library)
+}
+
+/// The same with what a run wanted in the place of the inventory at `path` and of the roles beside it.
+pub fn files_of_run(path: &Path, run: &str, wanted: Wanted) -> Result<Files> {
+    let library = Library::with(wanted.files)?;
+    let own: BTreeSet<String> = library.roles.keys().cloned().collect();
+    let name = format!("the inventory of the run {run}");
+    fitted(inventory::load_text(path, &name, wanted.inventory, &own)?, library)
+}
+
+fn fitted(loaded: Loaded, library: Library) -> Result<Files> {
+    let Loaded { inventory, dir, file, source, places } = loaded;
     let cluster = Cluster::new(inventory, &library);
     let library = cluster.fit(library);
     let names = secret_names(&cluster, &library);
@@ -242,7 +256,11 @@ impl Project {
 
     /// The same with a store that is changed first, in memory.
     pub async fn open_with(global: &Global, path: &Path, change: impl FnOnce(&mut Store)) -> Result<Self> {
-        let files = files(path)?;
+        Self::of(global, files(path)?, change).await
+    }
+
+    /// The same for files that have been read.
+    pub async fn of(global: &Global, files: Files, change: impl FnOnce(&mut Store)) -> Result<Self> {
         let (mut store, _) = open_store(global, &files)?;
         change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();

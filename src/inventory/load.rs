@@ -75,21 +75,40 @@ pub enum InventoryError {
 ///
 /// Role manifests in `roles/` beside the inventory are known as roles too; they are not read here.
 pub fn load(path: &Path) -> Result<Loaded, InventoryError> {
-    let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() };
+    let file = file_at(path);
     let source = read(&file)?;
-    let dir = match file.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
+    let roles = roles_beside(&folder_of(&file))?;
+    load_text(path, &file.to_string_lossy(), source, &roles)
+}
+
+/// Validates a text in the place of the inventory at `path`; `own` are the roles that are not built in, and `name` is how
+/// messages call the text.
+pub fn load_text(
+    path: &Path,
+    name: &str,
+    source: String,
+    own: &BTreeSet<String>,
+) -> Result<Loaded, InventoryError> {
+    let file = file_at(path);
     let mut roles = KnownRoles::built_in();
-    for role in roles_beside(&dir)? {
-        if !roles.has(&role) {
-            roles = roles.and(&role, &[]);
+    for role in own {
+        if !roles.has(role) {
+            roles = roles.and(role, &[]);
         }
     }
-    let (inventory, places) =
-        parse_with(&file.to_string_lossy(), &source, &roles).map_err(InventoryError::Invalid)?;
-    Ok(Loaded { inventory, dir, file, source, places })
+    let (inventory, places) = parse_with(name, &source, &roles).map_err(InventoryError::Invalid)?;
+    Ok(Loaded { inventory, dir: folder_of(&file), file, source, places })
+}
+
+fn file_at(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() }
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
 }
 
 /// Validates the text of an inventory against the built-in roles. `name` is how messages call the text.

@@ -26,6 +26,11 @@ journal_show() {
     cat "/var/lib/deploy/runs/$1/journal" 2>/dev/null
 }
 
+# journal_wanted RUN : what it wanted.
+journal_wanted() {
+    cat "/var/lib/deploy/runs/$1/wanted" 2>/dev/null
+}
+
 # journal_end RUN RESULT : how it ended, on nodes where it has done something.
 journal_end() {
     if [ -d "/var/lib/deploy/runs/$1" ]; then printf '%s\n' "$2" >"/var/lib/deploy/runs/$1/result"; fi

@@ -2,12 +2,44 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::NodeName;
 use crate::live::Observed;
 use crate::resource::{Call, Id};
 use crate::transport::quote;
+
+/// What a run leaves on each node that it changes, in front of its journal.
+#[derive(Debug, Clone, Default)]
+pub struct Heading {
+    /// Name of the run.
+    pub run: String,
+    /// Lines about it: who, by which version, from which inputs.
+    pub about: String,
+    /// What it wanted, as [`Wanted`] writes it.
+    pub wanted: String,
+}
+
+/// What a run wanted: enough to want it again. Secrets are not part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Text of the inventory.
+    pub inventory: String,
+    /// Roles and templates beside it, by path.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Wanted {
+    /// As text, for a [`Heading`].
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// From what the nodes have kept of one run; `None` where none of them has it whole.
+    pub fn of(said: &BTreeMap<NodeName, String>) -> Option<Self> {
+        said.values().find_map(|text| serde_json::from_str(text).ok())
+    }
+}
 
 /// The shell functions that read journals.
 pub const SHELL: &str = include_str!("journal.sh");
@@ -40,6 +72,11 @@ pub fn showing(run: &str) -> String {
     format!("{SHELL}journal_show {} </dev/null\n", quote(run))
 }
 
+/// A script that prints what one run wanted.
+pub fn wanting(run: &str) -> String {
+    format!("{SHELL}journal_wanted {} </dev/null\n", quote(run))
+}
+
 /// A script that writes down how a run has ended.
 pub fn ending(run: &str, result: &str) -> String {
     format!("{SHELL}journal_end {} {} </dev/null\n", quote(run), quote(result))
@@ -61,6 +98,9 @@ pub struct Run {
     /// The saved plan that it carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// The run that it went back to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<String>,
     /// When its first work on a node began, UTC.
     pub first: String,
     /// When its last call on a node ended, UTC.
@@ -90,6 +130,7 @@ pub fn runs(said: &BTreeMap<NodeName, String>) -> Vec<Run> {
                 "version" => value.clone_into(&mut run.version),
                 "inputs" => value.clone_into(&mut run.inputs),
                 "plan" => run.plan = Some(value.to_owned()),
+                "back_to" => run.back_to = Some(value.to_owned()),
                 "result" => value.clone_into(&mut run.result),
                 "first" if run.first.is_empty() || value < run.first.as_str() => {
                     value.clone_into(&mut run.first);
@@ -153,6 +194,18 @@ mod tests {
     fn a_run_without_an_end_is_not_called_done() {
         let runs = runs(&said(&[("n1", "r1 first 2026-01-01T00:00:02Z\nr1 failed 0\n")]));
         assert_eq!(runs[0].result, "under way, or cut off");
+    }
+
+    #[test]
+    fn what_a_run_wanted_is_taken_from_a_node_that_has_it_whole() {
+        let wanted = Wanted {
+            inventory: "name: 'shop' # $(x)\n".into(),
+            files: BTreeMap::from([("roles/mail.yaml".to_owned(), "role: mail\n".to_owned())]),
+        };
+        let text = wanted.text();
+        let half = text.get(..text.len() / 2).unwrap_or_default();
+        assert_eq!(Wanted::of(&said(&[("n1", ""), ("n2", half)])), None, "a torn record is none");
+        assert_eq!(Wanted::of(&said(&[("n1", half), ("n2", &text)])), Some(wanted));
     }
 
     #[test]

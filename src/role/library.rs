@@ -22,6 +22,8 @@ pub struct Library {
     pub templates: BTreeMap<String, String>,
     /// Scripts by path below `roles/`.
     pub scripts: BTreeMap<String, String>,
+    /// What lies over the built-in ones, by path: `roles/…` and `templates/…`.
+    pub own: BTreeMap<String, String>,
 }
 
 /// A manifest or template that cannot be used.
@@ -74,14 +76,28 @@ impl Library {
 
     /// The built-in roles with those of `dir/roles` and `dir/templates` over them.
     pub fn with_folder(dir: &Path) -> Result<Self, RoleError> {
+        let mut own = BTreeMap::new();
+        for part in ["roles", "templates"] {
+            let files = read_tree(&dir.join(part))?;
+            own.extend(files.into_iter().map(|(path, text)| (format!("{part}/{path}"), text)));
+        }
+        Self::with(own)
+    }
+
+    /// The built-in roles with these files over them, by path: `roles/…` and `templates/…`.
+    pub fn with(own: BTreeMap<String, String>) -> Result<Self, RoleError> {
         let mut library = Self::built_in()?;
         let mut manifests = BTreeMap::new();
-        for (path, text) in read_tree(&dir.join("roles"))? {
-            library.sort_in(&mut manifests, &path, &text);
+        for (path, text) in &own {
+            if let Some(path) = path.strip_prefix("roles/") {
+                library.sort_in(&mut manifests, path, text);
+            } else if let Some(path) = path.strip_prefix("templates/") {
+                library.templates.insert(path.to_owned(), text.clone());
+            }
         }
-        library.templates.extend(read_tree(&dir.join("templates"))?);
         library.add_manifests(manifests)?;
         library.check()?;
+        library.own = own;
         Ok(library)
     }
 

@@ -12,6 +12,9 @@ pub fn runs(runs: &[Run]) -> String {
         .iter()
         .map(|run| {
             let nodes: Vec<&str> = run.nodes.iter().map(String::as_str).collect();
+            let what = run.back_to.as_ref().map(|to| format!("back to {to}"));
+            let what =
+                what.or_else(|| run.plan.as_ref().map(|plan| format!("plan {plan}"))).unwrap_or_default();
             let by = if run.from.is_empty() { run.by.clone() } else { format!("{} ({})", run.by, run.from) };
             let tone = if run.result == "done" { Tone::Good } else { Tone::Warn };
             vec![
@@ -21,9 +24,10 @@ pub fn runs(runs: &[Run]) -> String {
                 run.last.as_str().into(),
                 run.calls.to_string().into(),
                 Cell(run.result.clone(), tone),
+                what.into(),
                 nodes.join(" ").into(),
             ]
         })
         .collect();
-    table(&["RUN", "BY", "FIRST", "LAST", "CALLS", "RESULT", "NODES"], &rows)
+    table(&["RUN", "BY", "FIRST", "LAST", "CALLS", "RESULT", "WHAT", "NODES"], &rows)
 }

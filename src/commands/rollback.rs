@@ -1,0 +1,48 @@
+//! `deploy rollback`: back to what an earlier run wanted.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::apply::{How, carry_out_so, confirm, nothing};
+use super::project::{self, Project};
+use super::{Global, history};
+use crate::resource::Diff;
+use crate::{cli, plan, ui};
+
+pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let path = &args.target.inventory;
+    let wanted = history::wanted(path, &args.run).await?;
+    let diff =
+        Diff { old: Some(project::files(path)?.text.source), new: wanted.inventory.clone(), secret: false };
+    let difference = plan::unified(&diff);
+    let files = project::files_of_run(path, &args.run, wanted)?;
+    let mut project = Project::of(global, files, |_| {}).await?;
+    let plan = super::plan::make(&mut project).await?;
+    if plan.is_empty() {
+        return nothing(global, &mut project, &plan);
+    }
+    if let Some(difference) = difference.as_ref().filter(|_| !global.json) {
+        ui::report(&format!("what the inventory said then, beside what it says now\n{difference}\n"));
+    }
+    if args.dry_run {
+        super::plan::show(global, &plan);
+        return Ok(ExitCode::SUCCESS);
+    }
+    confirm(global, args.yes, &plan)?;
+    let how = How::back_to(&args.run);
+    let done = carry_out_so(&mut project, plan, how).await?;
+    done.tell(global, begun, json!({ "back_to": args.run, "executions": project.executions() }));
+    if difference.is_some() {
+        ui::talk(&format!(
+            "the inventory still wants what it did: the next apply brings that back, unless \
+             `deploy history inventory {} {}` takes its place",
+            path.display(),
+            args.run
+        ));
+    }
+    Ok(done.exit_code())
+}
