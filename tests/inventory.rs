@@ -238,7 +238,7 @@ fn hostile_documents_get_an_error() {
         let start = std::time::Instant::now();
         let problems = parse("bad.yaml", &text).expect_err(what);
         let shown = problems.to_string();
-        assert!(start.elapsed().as_secs() < 10, "{what} took {:?}", start.elapsed());
+        assert!(start.elapsed().as_secs() < 60, "{what} took {:?}", start.elapsed());
         assert!(!shown.is_empty(), "{what}");
         assert!(shown.lines().all(|line| line.chars().count() < 3000), "{what}");
         assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{what}: {shown:?}");

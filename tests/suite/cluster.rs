@@ -11,6 +11,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use deploy::secrets::{Identity, Store};
 use serde_json::Value;
 
+/// Seconds after which a command hangs, and is ended with the code 124.
+const LONGEST_RUN: &str = "600";
+
 /// What a cluster is asked to be.
 pub struct Shape {
     /// Of the inventory and of the lab.
@@ -129,8 +132,8 @@ impl Cluster {
             ("haproxy", "max_connections: 2000".into()),
             ("lab", format!("debian: {}", self.shape.debian)),
             ("patroni", "failover: fast".into()),
-            ("pgbouncer", "max_client_conn: 1000".into()),
-            ("postgresql", format!("memory: 512MB\ncores: 2\nparameters: {{ {} }}", self.parameters)),
+            ("pgbouncer", "max_client_conn: 6000".into()),
+            ("postgresql", self.postgresql("")),
             ("ssh", format!("user: {}\nconfig: {}", self.shape.user, self.ssh_config.display())),
         ]);
         if let Some(address) = self.virtual_ip() {
@@ -148,6 +151,11 @@ impl Cluster {
             let _ = writeln!(text, "{name}:\n  {}", lines.replace('\n', "\n  "));
         }
         std::fs::write(self.inventory(), text).context("cannot write the inventory")
+    }
+
+    /// The section of PostgreSQL with more lines.
+    pub fn postgresql(&self, more: &str) -> String {
+        format!("memory: 512MB\ncores: 2\nparameters: {{ {} }}\n{more}", self.parameters)
     }
 
     /// What the inventory says of PostgreSQL's parameters from now on.
@@ -188,9 +196,12 @@ impl Cluster {
 
     /// `deploy WORDS… FOLDER` (or `lab VERB FOLDER REST…`, and so `certs`, `redis`, `secrets`), not started yet.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
+        self.words(Command::new(env!("CARGO_BIN_EXE_deploy")), words)
+    }
+
+    fn words(&self, mut command: Command, words: &[&str]) -> Command {
         let verbs = match words {
-            ["lab" | "redis" | "secrets" | "lock", ..] | ["history", "show", ..] => 2,
+            ["lab" | "redis" | "secrets" | "lock", ..] | ["history", "inventory" | "show", ..] => 2,
             ["certs", verb, ..] if !verb.starts_with('-') => 2,
             _ => 1,
         };
@@ -202,7 +213,10 @@ impl Cluster {
     /// Runs `deploy` to its end, whatever that is.
     pub fn attempt(&self, words: &[&str]) -> Result<Done> {
         let begun = Instant::now();
-        let Output { status, stdout, stderr } = self.command(words).output().context("cannot run deploy")?;
+        let mut bounded = Command::new("timeout");
+        bounded.args(["--kill-after=10", LONGEST_RUN, env!("CARGO_BIN_EXE_deploy")]);
+        let Output { status, stdout, stderr } =
+            self.words(bounded, words).output().context("cannot run deploy")?;
         Ok(Done {
             code: status.code(),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),

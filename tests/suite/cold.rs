@@ -1,12 +1,13 @@
 //! Three bare machines that are everything at once: what is refused, and a deploy that is killed again and again.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::cluster::{Cluster, Shape, tail};
+use crate::writer::Writer;
 use crate::{Run, guards};
 
 /// Where the data of a killed deploy lies.
@@ -19,6 +20,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("full-disk", guards::full_disk),
     ("broken-packages", guards::broken_packages),
     ("killed-deploy", killed_deploy),
+    ("killed-between-actions", killed_between_actions),
 ];
 
 pub fn lab() -> Cluster {
@@ -41,18 +43,21 @@ fn boot(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("lab up in {:.1} s", cluster.fresh()?))
 }
 
+/// A number that the caller of the suite may choose.
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
 /// `deploy apply` is killed at random moments of a cold deploy; the run after that ends healthy. In its first round a
-/// second controller finds the lock taken. The data lies on a mount, without which nothing begins.
+/// second controller finds the lock taken. The data lies on a mount, without which nothing begins; there is no Redis.
 fn killed_deploy(cluster: &mut Cluster) -> Result<String> {
     // The scenario before has broken the package sources.
     cluster.fresh()?;
-    cluster.write(&[("postgresql", &format!("memory: 512MB\ncores: 2\ndata_mount: {MOUNT}"))])?;
+    let postgresql = cluster.postgresql(&format!("data_mount: {MOUNT}"));
+    cluster.write(&[("postgresql", &postgresql), ("redis", "enabled: false")])?;
     cluster.refuse(&["apply", "--yes"], &["n1", "nothing is mounted on", MOUNT, "hint:"])?;
     let names: Vec<&str> = cluster.names().collect();
     cluster.on_all(&names, &format!("mkdir -p {MOUNT} && mount -t tmpfs -o size=6g tmpfs {MOUNT}"))?;
-    let number = |name: &str, otherwise: u64| {
-        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
-    };
     let seed = number("SUITE_SEED", rand::random::<u32>().into());
     let kills = number("SUITE_KILLS", 3);
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
@@ -84,11 +89,74 @@ fn killed_deploy(cluster: &mut Cluster) -> Result<String> {
     cluster.healthy_within(Duration::from_secs(60))?;
     cluster.settled()?;
     for node in names {
-        cluster.on(node, &format!("test -f {MOUNT}/17/main/PG_VERSION"))?;
+        cluster.on(node, &format!("test -f {MOUNT}/17/main/PG_VERSION && ! command -v redis-server"))?;
     }
     Ok(format!(
         "kills at [{}] s (seed {seed}), then healthy in {:.1} s; {locked}",
         moments.join(", "),
         last.seconds
+    ))
+}
+
+/// What a run changes whose controller is killed: every service, and a parameter that takes a restart and a switchover.
+fn turn(cluster: &Cluster, round: usize) -> Result<()> {
+    let (interval, pool, locks) = [(300, 20, 64), (320, 25, 96)][round % 2];
+    let postgresql = format!(
+        "memory: 512MB\ncores: 2\ndata_mount: {MOUNT}\nparameters: {{ max_locks_per_transaction: {locks} }}"
+    );
+    cluster.write(&[
+        ("haproxy", &format!("max_connections: 2000\ncheck_interval: {interval}")),
+        ("pgbouncer", &format!("max_client_conn: 1000\ndefault_pool_size: {pool}")),
+        ("postgresql", &postgresql),
+    ])
+}
+
+/// The controller is killed after the first, the second, … remote execution of a run, under a writer; the run after that
+/// finishes its work. `SUITE_KILLS` is how many of these moments are tried, evenly over the run; 0 tries all.
+fn killed_between_actions(cluster: &mut Cluster) -> Result<String> {
+    let trace = cluster.dir().join("trace");
+    let executions = || {
+        let lines = std::fs::read_to_string(&trace).unwrap_or_default();
+        lines.lines().filter(|line| line.contains("\"execute\"")).count()
+    };
+    let apply = ["apply", "--yes", "--trace", &trace.display().to_string()];
+    let writer = Writer::start(cluster)?;
+    // Redis comes with the first, to a cluster that did without.
+    for round in [1, 0] {
+        turn(cluster, round)?;
+        cluster.deploy(&apply)?;
+        cluster.settled()?;
+    }
+    let (all, begun) = (executions(), Instant::now());
+    let kills = usize::try_from(number("SUITE_KILLS", 3))?;
+    let every = all.checked_div(kills).unwrap_or(1).max(1);
+    let mut moments = Vec::new();
+    for (round, after) in (1..=all).step_by(every).enumerate() {
+        turn(cluster, round + 1)?;
+        std::fs::remove_file(&trace)?;
+        let mut run = cluster.start(&apply, "between")?;
+        while executions() < after && run.try_wait()?.is_none() {
+            sleep(Duration::from_millis(2));
+        }
+        let _ = run.kill();
+        run.wait()?;
+        moments.push(after);
+        // A dead run's lock is let go of when its connection is seen to be closed.
+        sleep(Duration::from_secs(1));
+        cluster.deploy(&apply).with_context(|| format!("after a kill behind execution {after} of {all}"))?;
+        cluster.settled().with_context(|| format!("after a kill behind execution {after} of {all}"))?;
+    }
+    writer.flows_within(Duration::from_secs(20))?;
+    cluster.healthy_within(Duration::from_secs(60))?;
+    let outcome = writer.finish()?;
+    ensure!(outcome.lost == 0, "{} acknowledged writes are gone", outcome.lost);
+    let rounds = moments.len();
+    ensure!(rounds > 1, "one moment only, of {all}");
+    Ok(format!(
+        "killed behind execution {moments:?} of {all}, finished each time, {:.0} s a round; 0 of {} writes lost, \
+         longest gap {:.1} s",
+        begun.elapsed().as_secs_f64() / f64::from(u32::try_from(rounds)?),
+        outcome.acknowledged,
+        outcome.gap.as_secs_f64()
     ))
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::cluster::{Cluster, Done, Shape};
 use crate::writer::Writer;
 use crate::{
-    Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, redis,
-    rolled, unnoticed, virtual_ip,
+    Run, applications, break_glass, certs, clients, crowd, damaged, failures, figures, guards, pipeline,
+    redis, rolled, unnoticed, virtual_ip,
 };
 
 pub const SCENARIOS: &[(&str, Run)] = &[
@@ -25,6 +25,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("narrowed", pipeline::narrowed),
     ("ci-scripts", pipeline::ci_scripts),
     ("lock-and-history", pipeline::lock_and_history),
+    ("rolled-back", pipeline::rolled_back),
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
     ("everything-rolled", rolled::everything_rolled),
@@ -38,6 +39,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("redis-moved", redis::moved),
     ("redis-primary-killed", redis::primary_killed),
     ("switchover", failures::switchover),
+    ("crowd", crowd::crowd),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),
     ("patroni-frozen", failures::patroni_frozen),
@@ -51,7 +53,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),
     ("lowered", lowered),
-    ("etcd-grown", etcd_grown),
+    ("grown", grown),
     ("virtual-ip-refused", virtual_ip::refused),
     ("virtual-ip-held-twice", virtual_ip::held_twice),
     ("applications", applications::deployed),
@@ -230,23 +232,39 @@ fn lowered(cluster: &mut Cluster) -> Result<String> {
     Ok(note)
 }
 
-/// Three members of etcd become five, and three again, each in one run.
-fn etcd_grown(cluster: &mut Cluster) -> Result<String> {
+/// Three members of etcd become five, three Sentinels five and two nodes of Redis three, in one run; and back, once
+/// what is no longer wanted of Redis has been stopped.
+fn grown(cluster: &mut Cluster) -> Result<String> {
     let members = |cluster: &Cluster| -> Result<usize> {
         let status = cluster.deploy(&["status", "--json"])?.json()?;
         let all = status["etcd"]["members"].as_array().context("status lists no members of etcd")?.clone();
         ensure!(all.iter().all(|member| member["healthy"] == true), "a member is not healthy: {all:?}");
         Ok(all.len())
     };
-    cluster.write(&[("roles", "etcd: { on: [m1, m2, m3, a1, a2] }")])?;
+    // What each Sentinel itself knows.
+    let watched = |cluster: &Cluster, others: usize, replicas: usize| -> Result<()> {
+        let status = cluster.deploy(&["status", "--json"])?.json()?;
+        let all = status["redis"]["sentinels"].as_array().context("status lists no Sentinels")?.clone();
+        let knows =
+            |one: &Value| one["others"] == others && one["replicas"] == replicas && one["quorum"] == true;
+        ensure!(all.len() == others + 1 && all.iter().all(knows), "the Sentinels: {all:?}");
+        Ok(())
+    };
+    let five = "[m1, m2, m3, a1, a2]";
+    let roles = format!("etcd: {{ on: {five} }}\nsentinel: {{ on: {five} }}\nredis: {{ on: [a1, a2, w1] }}");
+    cluster.write(&[("roles", &roles)])?;
     let grown = cluster.deploy(&["apply", "--yes"])?;
     ensure!(members(cluster)? == 5, "etcd has not five members");
+    watched(cluster, 4, 2)?;
     cluster.settled()?;
+    cluster.on_all(&["a1", "a2"], "systemctl disable --now redis-sentinel")?;
+    cluster.on("w1", "systemctl disable --now redis-server")?;
     cluster.write(&[])?;
     let shrunk = cluster.deploy(&["apply", "--yes"])?;
     ensure!(members(cluster)? == 3, "etcd has not three members");
+    watched(cluster, 2, 1)?;
     cluster.settled()?;
-    Ok(format!("three to five in {:.1} s, five to three in {:.1} s", grown.seconds, shrunk.seconds))
+    Ok(format!("grown in {:.1} s, back in {:.1} s", grown.seconds, shrunk.seconds))
 }
 
 fn shown(cluster: &Cluster, parameter: &str) -> Result<String> {

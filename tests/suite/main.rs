@@ -5,7 +5,7 @@
 //! taken down at the end of its group, and at its beginning, so that the remains of a killed suite do not matter.
 //!
 //! `SUITE_KEEP=1` leaves the labs up and takes over the ones that are up; `SUITE_KILLS` is the number of kills of a
-//! cold deploy (3); `SUITE_SEED` repeats their moments; `SUITE_SHIFT=N` uses networks N further
+//! cold deploy and of an apply (3); `SUITE_SEED` repeats their moments; `SUITE_SHIFT=N` uses networks N further
 //! on, beside another suite. Needs root and the programs that [`require`] names.
 #![allow(
     clippy::print_stdout,
@@ -19,6 +19,7 @@ mod certs;
 mod clients;
 mod cluster;
 mod cold;
+mod crowd;
 mod damaged;
 mod debian12;
 mod eight;

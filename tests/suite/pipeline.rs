@@ -160,6 +160,34 @@ pub fn lock_and_history(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("{} runs remembered", history["runs"].as_array().map_or(0, Vec::len)))
 }
 
+/// Back to what an earlier run wanted, by a plan like any other; the inventory stays, and that run's can be had.
+pub fn rolled_back(cluster: &mut Cluster) -> Result<String> {
+    let node = *cluster.of_kind("manager").first().context("no manager")?;
+    interval(cluster, 316)?;
+    let first = cluster.deploy(&["apply", "--yes", "--json"])?.json()?;
+    let run = first["run"].as_str().context("the run has no name")?;
+    let then = hash(cluster, node)?;
+    interval(cluster, 317)?;
+    cluster.deploy(&["apply", "--yes"])?;
+    let now = hash(cluster, node)?;
+    cluster.refuse(&["rollback", "20200101T000000Z-0000"], &["no node remembers", "deploy history"])?;
+    let shown = cluster.deploy(&["rollback", run, "--dry-run"])?;
+    let difference = ["-  check_interval: 317", "+  check_interval: 316"];
+    ensure!(difference.iter().all(|line| shown.stdout.contains(line)), "{}", shown.all());
+    ensure!(hash(cluster, node)? == now, "a dry run has changed {node}");
+    let done = cluster.deploy(&["rollback", run, "--yes"])?;
+    ensure!(hash(cluster, node)? == then, "{node} is not what it was then");
+    let history = cluster.deploy(&["history", "--json"])?.json()?;
+    ensure!(history["runs"][0]["back_to"] == run, "not in the history: {}", history["runs"][0]);
+    cluster.attempt(&["plan", "--detailed-exitcode"])?.ended(2)?;
+    let inventory = cluster.deploy(&["history", "inventory", run])?.stdout;
+    std::fs::write(cluster.inventory(), inventory)?;
+    cluster.settled()?;
+    cluster.write(&[])?;
+    cluster.deploy(&["apply", "--yes"])?;
+    Ok(format!("the file of then is back after {:.1} s", done.seconds))
+}
+
 /// The scripts of `examples/ci`, as a pipeline runs them: a plan on the merge request, its apply on the merge, and the
 /// nightly look at the nodes.
 pub fn ci_scripts(cluster: &mut Cluster) -> Result<String> {
