@@ -272,7 +272,10 @@ impl Cluster {
 
     fn ssh(&self, node: &str, line: &str) -> Command {
         let mut ssh = Command::new("ssh");
-        ssh.arg("-F").arg(&self.ssh_config).args(["-o", "ConnectTimeout=5", node, line]).stdin(Stdio::null());
+        // A node that is gone in the middle of a line is given up.
+        let patience =
+            ["-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=6"];
+        ssh.arg("-F").arg(&self.ssh_config).args(patience).args([node, line]).stdin(Stdio::null());
         ssh
     }
 
@@ -363,8 +366,12 @@ impl Cluster {
         Ok(path)
     }
 
-    /// After a failed scenario: everything on, connected, and as the inventory says, so that the next one has a chance.
-    pub fn recover(&self) {
+    /// After a failed scenario: everything on, connected, and as the inventory says, so that the next one has a chance;
+    /// whether it has one.
+    pub fn recover(&self) -> bool {
+        if let Err(error) = self.write(&[]) {
+            println!("        recovery: {error:#}");
+        }
         for words in [&["lab", "heal"][..], &["lab", "start"], &["apply", "--yes"]] {
             if let Ok(done) = self.attempt(words)
                 && done.code != Some(0)
@@ -376,7 +383,7 @@ impl Cluster {
                 );
             }
         }
-        let _ = self.healthy_within(Duration::from_secs(60));
+        self.healthy_within(Duration::from_secs(60)).is_ok()
     }
 
     /// Takes the lab down, unless it is to be kept.

@@ -34,6 +34,7 @@ mod redis_writer;
 mod rolled;
 mod unnoticed;
 mod virtual_ip;
+mod watchdog;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,6 +44,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::cluster::Cluster;
+use crate::watchdog::Watchdog;
 
 /// What a scenario is given: the lab of its group.
 type Run = fn(&mut Cluster) -> Result<String>;
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         println!("suite: 0 passed, 1 failed");
         return ExitCode::FAILURE;
     }
+    let watchdog = Watchdog::start();
     let mut passed = 0;
     let mut failures: Vec<String> = Vec::new();
     for group in &GROUPS {
@@ -87,15 +90,16 @@ fn main() -> ExitCode {
             continue;
         }
         let mut cluster = (group.lab)();
-        let mut ready = true;
+        let mut lost: Option<String> = None;
         for (name, run) in group.scenarios.iter().filter(|(name, _)| *name == first || chosen(name)) {
             let title = format!("{}/{name}", group.name);
-            if !ready {
-                println!("FAILED  {title}: `{}/{first}` failed", group.name);
+            if let Some(why) = &lost {
+                println!("FAILED  {title}: the cluster has not recovered from `{why}`");
                 failures.push(title);
                 continue;
             }
             let begun = Instant::now();
+            watchdog.watch(&title, passed, failures.len());
             let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut cluster)))
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("the scenario panicked")));
             let seconds = begun.elapsed().as_secs_f64();
@@ -109,11 +113,10 @@ fn main() -> ExitCode {
                         "FAILED  {title:<34} {seconds:>6.1} s\n        {}",
                         format!("{error:#}").replace('\n', "\n        ")
                     );
-                    failures.push(title);
-                    ready = *name != first;
-                    if ready {
-                        cluster.recover();
+                    if *name == first || !cluster.recover() {
+                        lost = Some(title.clone());
                     }
+                    failures.push(title);
                 }
             }
         }

@@ -20,6 +20,8 @@ use crate::cluster::Cluster;
 const PACE: Duration = Duration::from_millis(18);
 /// A statement or a log-in that takes longer is given up, as an application would.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Nobody waits longer to be let in.
+const LOG_IN: Duration = Duration::from_secs(60);
 /// Time for one address to answer, short enough to try the next one within [`PATIENCE`].
 const NEXT_ADDRESS: Duration = Duration::from_secs(1);
 
@@ -84,7 +86,9 @@ impl Access {
 
     /// A new connection; the address that answers first in the order of the nodes.
     pub async fn connect(&self) -> Result<Client> {
-        let (client, connection) = self.config.connect(self.tls.clone()).await?;
+        let logged_in = tokio::time::timeout(LOG_IN, self.config.connect(self.tls.clone())).await;
+        let (client, connection) =
+            logged_in.map_err(|_| anyhow!("no log-in within {} s", LOG_IN.as_secs()))??;
         tokio::spawn(connection);
         Ok(client)
     }
