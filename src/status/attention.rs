@@ -54,6 +54,11 @@ impl<'a> Remedies<'a> {
         format!("deploy apply {}", self.inventory)
     }
 
+    /// Puts a new authority in the place of one that is no longer good for anything.
+    pub fn rotate_ca(&self) -> String {
+        format!("deploy certs rotate-ca {}", self.inventory)
+    }
+
     /// Logs in on a node, as `deploy` does.
     pub fn login(&self, node: &NodeName) -> String {
         let ssh = &self.cluster.inventory.ssh;

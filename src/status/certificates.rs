@@ -33,6 +33,17 @@ pub fn read(
     notes: &mut Notes,
 ) -> Result<Vec<CertificateStatus>, RenderError> {
     let mut all = Vec::new();
+    let authorities = Certificate::parse_all(&view.source.trust.bundle).unwrap_or_default();
+    let last = authorities.iter().map(|authority| authority.not_after).max();
+    let expired = last.filter(|end| *end <= now);
+    if let Some(end) = expired {
+        let what = format!(
+            "the certificate authority expired on {}: nothing that it issued verifies any more",
+            end.date()
+        );
+        notes.critical(None, what, view.remedies.rotate_ca());
+    }
+    let remedy = if expired.is_some() { view.remedies.rotate_ca() } else { view.remedies.apply() };
     for (application, own) in &view.source.own_certificates {
         if let Some(words) = own.due(now, crate::certs::OWN_WINDOW_DAYS) {
             let what = format!("the certificate of {application}, {}, {words}", own.path);
@@ -69,7 +80,7 @@ pub fn read(
                 notes.warning(
                     Some(node),
                     format!("{}: {}", resource.id().name, change.reason),
-                    view.remedies.apply(),
+                    remedy.clone(),
                 );
             }
         }

@@ -12,7 +12,7 @@ use crate::cluster::NodeName;
 use crate::live::fixture;
 use crate::live::{Observation, etcd_id, member_id};
 use crate::observe::{Answers, ObserveError};
-use crate::pki::Trust;
+use crate::pki::{Authority, Trust};
 use crate::render::Source;
 use crate::resource::{Fields, Id};
 use crate::transport::Failure;
@@ -216,6 +216,19 @@ fn bare_machines_have_one_thing_to_do() {
     let (status, attention) = read(&source, &answers);
     assert_eq!(status.health, Health::Down);
     assert_eq!(whats(&attention), ["nothing is deployed yet"]);
+}
+
+#[test]
+fn an_expired_authority_comes_first_with_the_one_command_that_helps() {
+    let long_ago = time::OffsetDateTime::UNIX_EPOCH - time::Duration::days(11 * 365);
+    let authority = Authority::create("test", long_ago, 10, &mut rand::rng()).unwrap();
+    let pem = authority.to_material().certificate;
+    let source = fixture::source(INVENTORY, Trust::settled(&pem, "0"));
+    let (_, attention) = read(&source, &well(&source, 13));
+    let first = attention.first().unwrap();
+    assert!(first.what.contains("authority expired on 1969-"), "{first:?}");
+    assert_eq!(first.command.as_deref(), Some("deploy certs rotate-ca test.yaml"));
+    assert_eq!(first.severity, Severity::Critical);
 }
 
 #[test]
