@@ -61,6 +61,13 @@ impl Apply {
         }
         let mut phases: VecDeque<&PhasePlan> =
             plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster).collect();
+        if plan.only_certificates() {
+            // Each of them concerns nobody but the service that gets it.
+            wait_for(&mut pipelines, &mut pending, BTreeSet::is_empty).await?;
+            let needed: Vec<BTreeSet<NodeName>> = phases.iter().map(|phase| self.needed(phase)).collect();
+            let all = phases.iter().zip(&needed).map(|(phase, nodes)| self.cluster_phase(phase, nodes, &[]));
+            return futures_util::future::join_all(all).await.into_iter().collect();
+        }
         let mut begun: BTreeSet<&str> = BTreeSet::new();
         while let Some(approved) = phases.pop_front() {
             if begun.contains(approved.phase.name) {

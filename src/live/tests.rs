@@ -279,6 +279,17 @@ fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
     plan.keep_certificates(|_, role| role == "haproxy", &source.library);
     let names = plan.changes().map(|(_, _, change)| change.id.name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["/etc/haproxy/tls/haproxy", "haproxy", "connections"]);
+    // Which goes side by side with the renewals of other services, but not with a new configuration or a new leader.
+    assert!(plan.only_certificates());
+    for (kind, effect) in [("file", Effect::Reload), ("unit", Effect::Switchover)] {
+        let mut more = plan.clone();
+        let call = Call::new("file_commit", Vec::<String>::new());
+        let mut change = Change::new(Id::new(kind, "x"), Verb::Update, "", Order::Commit, call);
+        change.effect = effect;
+        more.phases[0].waves[0].steps[0].changes.push(change);
+        assert!(!more.only_certificates(), "{kind}");
+    }
+    assert!(!crate::plan::Plan::default().only_certificates());
 }
 
 /// The SQL of a change.

@@ -121,6 +121,13 @@ impl Plan {
         })
     }
 
+    /// Nothing but new certificates and the services that take them: the phases need not wait for each other.
+    pub fn only_certificates(&self) -> bool {
+        let steps = self.phases.iter().flat_map(|phase| &phase.waves).flat_map(|wave| &wave.steps);
+        let mut steps = steps.peekable();
+        steps.peek().is_some() && steps.all(Step::only_certificates)
+    }
+
     /// Whether certificates are made.
     pub fn issues(&self) -> bool {
         let calls = self.changes().flat_map(|(_, _, change)| &change.calls);
@@ -134,6 +141,18 @@ impl Plan {
             *effects.entry(change.effect).or_default() += 1;
         }
         effects
+    }
+}
+
+impl Step {
+    /// New certificates, what takes them, and what follows from that.
+    fn only_certificates(&self) -> bool {
+        let is = |kind: &'static str| move |change: &Change| change.id.kind == kind;
+        let own = || self.changes.iter().filter(|change| !change.last);
+        let gentle = self.changes.iter().all(|change| change.effect <= Effect::Restart);
+        gentle
+            && own().all(|change| is("certificate")(change) || is("unit")(change))
+            && (own().next().is_none() || own().any(is("certificate")))
     }
 }
 
