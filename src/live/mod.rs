@@ -17,10 +17,13 @@ mod haproxy;
 mod keepalived;
 mod members;
 mod objects;
+#[cfg(test)]
+mod objects_test;
 mod pgbouncer;
 mod redis;
 mod secret_uses;
 mod sizing;
+mod sql;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
-use super::{ClusterView, Observed, Placed, fields, json, members, pgbouncer};
+use super::{ClusterView, Observed, Placed, fields, json, members, pgbouncer, sql};
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::model::{Database, DatabaseRole};
 use crate::render::{CHECK_DATABASE, CHECK_ROLE, Source, pools};
@@ -105,7 +105,9 @@ pub fn probe(source: &Source) -> Call {
 /// The grants of a database as rows of a VALUES list: role, schema, whether it may write.
 fn grant_rows(database: &Database) -> String {
     let rows: Vec<String> = grants(database)
-        .map(|(role, schema, writes)| format!("({}, {}, {writes})", literal(&role), literal(&schema)))
+        .map(|(role, schema, writes)| {
+            format!("({}, {}, {writes})", sql::literal(&role), sql::literal(&schema))
+        })
         .collect();
     if rows.is_empty() {
         "SELECT NULL::text, NULL::text, NULL::bool WHERE false".into()
@@ -156,8 +158,8 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
         let has = seen.roles.get(name).map(|role| role.member_of.clone()).unwrap_or_default();
         let missing: Vec<&String> = role.member_of.iter().filter(|group| !has.contains(*group)).collect();
         if !missing.is_empty() {
-            let groups = missing.iter().map(|group| identifier(group)).collect::<Vec<_>>().join(", ");
-            let sql = format!("GRANT {groups} TO {};\n", identifier(name));
+            let groups = missing.iter().map(|group| sql::identifier(group)).collect::<Vec<_>>().join(", ");
+            let sql = format!("GRANT {groups} TO {};\n", sql::identifier(name));
             changes.push(change(
                 "membership",
                 name,
@@ -219,7 +221,7 @@ fn rewind_change(source: &Source, seen: &Seen) -> Option<Change> {
 
 fn password_change(role: &str, password: &Secret, reason: &str) -> Change {
     let verifier = scram_verifier(password, &salt(role, password), 4096);
-    let sql = format!("ALTER ROLE {} PASSWORD {};\n", identifier(role), literal(&verifier));
+    let sql = format!("ALTER ROLE {} PASSWORD {};\n", sql::identifier(role), sql::literal(&verifier));
     change("role", role, Verb::Update, reason, "postgres", &sql)
 }
 
@@ -277,8 +279,8 @@ fn role_change(
     match seen {
         None => {
             reasons.push("does not exist".to_owned());
-            let create = format!("CREATE ROLE {}", identifier(name));
-            sql.push_str(&unless_there(&create, "pg_roles", "rolname", name));
+            let create = format!("CREATE ROLE {}", sql::identifier(name));
+            sql.push_str(&sql::unless_there(&create, "pg_roles", "rolname", name));
         }
         Some(seen) => {
             if seen.login != role.login {
@@ -301,11 +303,15 @@ fn role_change(
         return None;
     }
     let login = if role.login { "LOGIN" } else { "NOLOGIN" };
-    let _ =
-        writeln!(sql, "ALTER ROLE {} {login} CONNECTION LIMIT {};", identifier(name), role.connection_limit);
+    let _ = writeln!(
+        sql,
+        "ALTER ROLE {} {login} CONNECTION LIMIT {};",
+        sql::identifier(name),
+        role.connection_limit
+    );
     if let Some(password) = password {
         let verifier = scram_verifier(password, &salt(name, password), 4096);
-        let _ = writeln!(sql, "ALTER ROLE {} PASSWORD {};", identifier(name), literal(&verifier));
+        let _ = writeln!(sql, "ALTER ROLE {} PASSWORD {};", sql::identifier(name), sql::literal(&verifier));
     }
     let verb = if seen.is_some() { Verb::Update } else { Verb::Create };
     Some(change("role", name, verb, reasons.join("; "), "postgres", &sql))
@@ -328,12 +334,14 @@ fn database_changes(
     let mut changes = Vec::new();
     let wanted_owner = database.owner.as_deref().unwrap_or("postgres");
     if owner.is_none() {
-        let create = format!("CREATE DATABASE {} OWNER {}", identifier(name), identifier(wanted_owner));
-        let mut sql = unless_there(&create, "pg_database", "datname", name);
-        let _ = writeln!(sql, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC;", identifier(name));
+        let create =
+            format!("CREATE DATABASE {} OWNER {}", sql::identifier(name), sql::identifier(wanted_owner));
+        let mut sql = sql::unless_there(&create, "pg_database", "datname", name);
+        let _ = writeln!(sql, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC;", sql::identifier(name));
         changes.push(change("database", name, Verb::Create, "does not exist", "postgres", &sql));
     } else if owner.is_some_and(|owner| owner != wanted_owner) {
-        let sql = format!("ALTER DATABASE {} OWNER TO {};\n", identifier(name), identifier(wanted_owner));
+        let sql =
+            format!("ALTER DATABASE {} OWNER TO {};\n", sql::identifier(name), sql::identifier(wanted_owner));
         changes.push(change("database", name, Verb::Update, "its owner differs", "postgres", &sql));
     }
     let (mut reasons, mut sql) = (Vec::new(), String::new());
@@ -342,19 +350,19 @@ fn database_changes(
         let _ = writeln!(
             sql,
             "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {};",
-            identifier(schema),
-            identifier(wanted_owner)
+            sql::identifier(schema),
+            sql::identifier(wanted_owner)
         );
     }
     for extension in database.extensions.iter().filter(|extension| !inside.extensions.contains(*extension)) {
         reasons.push(format!("extension {extension}"));
-        let _ = writeln!(sql, "CREATE EXTENSION IF NOT EXISTS {} CASCADE;", identifier(extension));
+        let _ = writeln!(sql, "CREATE EXTENSION IF NOT EXISTS {} CASCADE;", sql::identifier(extension));
     }
     let lookup = include_str!("lookup.sql");
     if inside.lookup.as_deref() != Some(&sha256(lookup.as_bytes())) {
         reasons.push("the look-up of PgBouncer".to_owned());
         sql.push_str(&lookup.replace("/*version*/", &sha256(lookup.as_bytes())));
-        let _ = writeln!(sql, "GRANT CONNECT ON DATABASE {} TO {LOOKUP_ROLE};", identifier(name));
+        let _ = writeln!(sql, "GRANT CONNECT ON DATABASE {} TO {LOOKUP_ROLE};", sql::identifier(name));
     }
     if name == CHECK_DATABASE && !inside.heartbeat {
         reasons.push("the table of the checks".to_owned());
@@ -369,7 +377,7 @@ fn database_changes(
         unfit && (owner.is_none() || inside.missing.contains(&format!("{role} {schema}")))
     }) {
         reasons.push(format!("{} for {role} in {schema}", if writes { "read and write" } else { "read" }));
-        sql.push_str(&grant_sql(name, wanted_owner, &role, &schema, writes));
+        sql.push_str(&sql::grant(name, wanted_owner, &role, &schema, writes));
     }
     if !reasons.is_empty() {
         let verb = if owner.is_none() { Verb::Create } else { Verb::Update };
@@ -377,39 +385,4 @@ fn database_changes(
         changes.push(change("contents", name, verb, reason, name, &sql));
     }
     changes
-}
-
-fn grant_sql(database: &str, owner: &str, role: &str, schema: &str, writes: bool) -> String {
-    let (database, owner, role, schema) =
-        (identifier(database), identifier(owner), identifier(role), identifier(schema));
-    let tables = if writes { "SELECT, INSERT, UPDATE, DELETE" } else { "SELECT" };
-    let sequences = if writes { "USAGE, SELECT, UPDATE" } else { "SELECT" };
-    format!(
-        "GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role};\n\
-         GRANT USAGE ON SCHEMA {schema} TO {role};\n\
-         GRANT {tables} ON ALL TABLES IN SCHEMA {schema} TO {role};\n\
-         GRANT {sequences} ON ALL SEQUENCES IN SCHEMA {schema} TO {role};\n\
-         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT {tables} ON TABLES TO {role};\n\
-         ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT {sequences} ON SEQUENCES TO {role};\n"
-    )
-}
-
-/// A statement of psql that creates something unless the catalog has it: the run that follows a killed one, or one
-/// that could not look, finds its work done.
-fn unless_there(create: &str, catalog: &str, column: &str, name: &str) -> String {
-    format!(
-        "SELECT {} WHERE NOT EXISTS (SELECT FROM {catalog} WHERE {column} = {}) \\gexec\n",
-        literal(create),
-        literal(name)
-    )
-}
-
-/// A name as SQL reads it, whatever is in it.
-pub(super) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as SQL reads it, whatever is in it.
-pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,0 +1,133 @@
+//! Roles and databases: what is seen, and what has to change; each with its twin where nothing has.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::tests::{INVENTORY, bare, packed, planned, running, set, source, source_of, written};
+use super::*;
+use crate::resource::{Arg, Payload, Verb};
+use crate::secrets::{Secret, scram_verifier};
+
+/// The SQL of a change.
+fn sql(change: &Change) -> String {
+    let args = change.calls.iter().flat_map(|(_, call)| &call.args);
+    let bytes = args.filter_map(|arg| match arg {
+        Arg::Payload(Payload::Bytes(bytes)) => Some(bytes.clone()),
+        _ => None,
+    });
+    bytes.map(|bytes| String::from_utf8(bytes).unwrap()).collect()
+}
+
+#[test]
+fn a_role_is_made_with_a_verifier_and_left_alone_when_it_is_right() {
+    let source = source();
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let role = |observed: &Observed| {
+        planned("databases", &source, observed)
+            .into_iter()
+            .find(|(_, change)| change.id == Id::new("role", "app"))
+    };
+    let (node, change) = role(&observed).unwrap();
+    let password = &source.secrets["postgresql/app"];
+    assert_eq!((node.as_str(), change.verb), ("w1", Verb::Create));
+    assert!(sql(&change).contains("SCRAM-SHA-256$4096:") && !sql(&change).contains(password.expose()));
+    let seen = |verifier: &str| {
+        let app = json!({ "login": true, "limit": -1, "password": verifier, "member_of": [] });
+        packed(&json!({ "roles": { "app": app }, "databases": {} }))
+    };
+    set(
+        &mut observed,
+        "w1",
+        objects::id(),
+        "main",
+        &seen(&scram_verifier(password, b"0123456789abcdef", 4096)),
+    );
+    assert_eq!(role(&observed), None);
+    let other = scram_verifier(&Secret::new("something else"), b"0123456789abcdef", 4096);
+    set(&mut observed, "w1", objects::id(), "main", &seen(&other));
+    let reason = role(&observed).unwrap().1.reason;
+    assert_eq!(
+        reason,
+        "its password is not the one in the store: the old one ends at once, open connections stay"
+    );
+}
+
+#[test]
+fn what_no_leader_shows_is_not_called_missing() {
+    let source = source();
+    let mut observed = bare(&source, 13);
+    let reasons = |observed: &Observed| -> Vec<String> {
+        planned("databases", &source, observed).into_iter().map(|(_, change)| change.reason).collect()
+    };
+    assert!(reasons(&observed).iter().any(|reason| reason == "does not exist"));
+    set(&mut observed, "w2", member_id(), "data", "/var/lib/postgresql/17/main");
+    set(&mut observed, "w2", member_id(), "owner", &token(&source));
+    assert!(reasons(&observed).iter().all(|reason| reason == "cannot be seen: no leader answers"));
+}
+
+#[test]
+fn a_changed_password_is_shown_to_every_pooler_and_patroni_s_own_one_is_changed() {
+    let source =
+        source_of(&(INVENTORY.replace("patroni:", "  a1: { kind: app, address: 10.1.0.31 }\npatroni:")));
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let made = |observed: &Observed| -> Vec<(String, String)> {
+        let all = planned("databases", &source, observed).into_iter();
+        let of_passwords = all.filter(|(_, change)| change.reason.contains("password"));
+        of_passwords.map(|(node, change)| (node, change.id.to_string())).collect()
+    };
+    let verifier = |text: &str| scram_verifier(&Secret::new(text), b"0123456789abcdef", 4096);
+    let app = json!({ "login": true, "limit": -1, "password": verifier("old"), "member_of": [] });
+    let roles = json!({ "roles": { "app": app, "rewind": app }, "databases": {} });
+    set(&mut observed, "w1", objects::id(), "main", &packed(&roles));
+    let leader = |name: &str| ("w1".to_owned(), format!("role {name}"));
+    assert_eq!(made(&observed), [leader("app"), leader("rewind")]);
+    set(&mut observed, "a1", Id::new("pgbouncer", "pools"), "console", &STANDARD.encode("database,user,\n"));
+    let login = ("a1".to_owned(), "pgbouncer login of app".to_owned());
+    assert_eq!(made(&observed), [leader("app"), leader("rewind"), login]);
+    let right = |name: &str| verifier(source.secrets[name].expose());
+    let role = |name: &str| json!({ "login": true, "limit": -1, "password": right(name), "member_of": [] });
+    let roles = json!({ "app": role("postgresql/app"), "rewind": role("patroni/rewind") });
+    set(&mut observed, "w1", objects::id(), "main", &packed(&json!({ "roles": roles, "databases": {} })));
+    assert_eq!(made(&observed), []);
+}
+
+#[test]
+fn names_that_are_hostile_to_sql_stay_names() {
+    let text = INVENTORY.to_owned()
+        + "postgresql:\n  roles: { \"o_1\": {} }\n  databases: { d: { owner: o_1, schemas: [s] } }\n";
+    let source = source_of(&text);
+    let all = planned("databases", &source, &bare(&source, 13));
+    let made: String = all.iter().map(|(_, change)| sql(change)).collect();
+    assert!(made.contains("SELECT 'CREATE DATABASE \"d\" OWNER \"o_1\"' WHERE NOT EXISTS"), "{made}");
+    assert!(made.contains("CREATE SCHEMA IF NOT EXISTS \"s\" AUTHORIZATION \"o_1\";"), "{made}");
+    assert_eq!(sql::identifier("a\"; drop"), "\"a\"\"; drop\"");
+    assert_eq!(sql::literal("it's"), "'it''s'");
+}
+
+#[test]
+fn the_password_of_the_look_up_changes_right_before_its_poolers_hear_of_it() {
+    let source = source();
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let with = |observed: &mut Observed, password: &str| {
+        let verifier = scram_verifier(&Secret::new(password), b"0123456789abcdef", 4096);
+        let role = json!({ "login": true, "limit": -1, "password": verifier, "member_of": [] });
+        set(
+            observed,
+            "w1",
+            objects::id(),
+            "main",
+            &packed(&json!({ "roles": { "pgbouncer": role }, "databases": {} })),
+        );
+    };
+    let changed = |observed: &Observed, phase: &str| {
+        planned(phase, &source, observed).iter().any(|(_, change)| change.id == Id::new("role", "pgbouncer"))
+    };
+    with(&mut observed, "old");
+    assert!(!changed(&observed, "databases") && changed(&observed, "pgbouncer"));
+    with(&mut observed, source.secrets["pgbouncer/auth"].expose());
+    assert!(!changed(&observed, "databases") && !changed(&observed, "pgbouncer"));
+}
