@@ -18,7 +18,7 @@ pub struct Phase {
     pub title: &'static str,
     /// How far it waits.
     pub scope: Scope,
-    /// The roles whose nodes it works on; the nodes of others need not be ready for it.
+    /// The roles whose nodes it looks at and works on; the nodes of others need not be ready for it.
     pub roles: &'static [&'static str],
     /// Whether it may begin while an earlier phase is still being checked. Its own checks are then made with all the
     /// others, at the end of the run.
@@ -58,7 +58,7 @@ pub static PHASES: [Phase; 11] = [
     early(Early::Ready, cluster("redis", "Start Redis", &["redis", "sentinel"])),
     early(Early::Ready, cluster("sentinel", "Let Sentinels watch over Redis", &["redis", "sentinel"])),
     early(Early::Ready, cluster("haproxy", "Lead clients to the leader", &["haproxy"])),
-    early(Early::Ready, cluster("pgbouncer", "Pool the clients' connections", &["pgbouncer"])),
+    early(Early::Ready, cluster("pgbouncer", "Pool the clients' connections", &["pgbouncer", "patroni"])),
     cluster("redis-passwords", "Take back the passwords that Redis had before", &["redis", "sentinel"]),
     cluster("services", "Start the services of your own roles", &[]),
 ];

@@ -151,6 +151,11 @@ pub fn pooler_killed(cluster: &mut Cluster) -> Result<String> {
 /// The power of every worker is lost and comes back: an apply that begins at once waits for a leader that takes writes.
 pub fn power_lost(cluster: &mut Cluster) -> Result<String> {
     let workers = cluster.of_kind("worker");
+    // What cannot be seen yet is planned on the first worker; most likely it will not be the one that leads.
+    if workers.first().copied() == Some(cluster.leader()?.as_str()) {
+        switch_over(cluster)?;
+        cluster.healthy_within(HEALING)?;
+    }
     cluster.lab("kill", &workers)?;
     cluster.lab("start", &workers)?;
     let roles = "roles: { app: {}, late: { login: false } }\ndatabases: { app: { owner: app } }";
