@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 export PATH="$HOME/.cargo/bin:$PATH"
 passed=0
 failed=0
+skipped=0
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
@@ -25,13 +26,15 @@ lint() {
 
 # tests PATTERN-OF-A-RESULT-LINE COMMAND… : adds what the command counts; a failure without a count is one.
 tests() {
-    local line=$1 status=0 found sum_passed=0 sum_failed=0
+    local line=$1 status=0 found number sum_passed=0 sum_failed=0
     shift
     "$@" 2>&1 | tee "$output"
     status=${PIPESTATUS[0]}
     while read -r found; do
         sum_passed=$((sum_passed + $(sed -n 's/.*[^0-9]\([0-9][0-9]*\) passed.*/\1/p' <<<"$found")))
         sum_failed=$((sum_failed + $(sed -n 's/.*[^0-9]\([0-9][0-9]*\) failed.*/\1/p' <<<"$found")))
+        number=$(sed -n 's/.*[^0-9]\([0-9][0-9]*\) skipped.*/\1/p' <<<"$found")
+        skipped=$((skipped + ${number:-0}))
     done < <(grep "$line" "$output")
     if [ "$status" -ne 0 ] && [ "$sum_failed" -eq 0 ]; then
         sum_failed=1
@@ -62,6 +65,9 @@ lint "cargo deny" cargo deny check bans licenses sources
 tests '^test result:' cargo test --quiet --no-fail-fast
 tests '^suite:' cargo test --quiet --test suite
 line="$passed passed, $failed failed"
+if [ "$skipped" -ne 0 ]; then
+    line="$line, $skipped skipped"
+fi
 echo "$line" >"${1:-/dev/null}"
 echo "$line"
 [ "$failed" -eq 0 ]

@@ -70,15 +70,19 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
     for (node, _) in source.cluster.with_role("etcd") {
         let empty = Fields::new();
         let seen = fields(observed, node, &id()).unwrap_or(&empty);
-        if let Some(data) = seen.get("data") {
-            match seen.get("owner") {
-                Some(owner) if *owner == token => continue,
-                owner => return Err(foreign(source, node, data, owner)),
-            }
-        }
         let url = peer_url(source, node);
         let known =
             listed.as_ref().and_then(|members| members.iter().find(|member| member.peer_urls.contains(&url)));
+        let taken_out = listed.is_some() && known.is_none();
+        let data = seen.get("data").cloned().unwrap_or_default();
+        if !data.is_empty() {
+            match seen.get("owner") {
+                // What a member has that was taken out is of no use to anybody.
+                Some(owner) if *owner == token && taken_out => {}
+                Some(owner) if *owner == token => continue,
+                owner => return Err(foreign(source, node, &data, owner)),
+            }
+        }
         // A quorum that does not know this member, or knows it from an earlier life, has to take it in.
         let joins = listed.is_some() && known.is_none_or(|member| !member.name.is_empty());
         let (reason, call) = if joins {
@@ -90,11 +94,13 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
                 .map(|(_, other)| format!("https://{}:2379", bracketed(other.address)))
                 .collect();
             let certificate = certificate_path(source, "etcd", "client");
-            let args = [token.clone(), certificate, endpoints.join(","), node.to_string(), url, stale];
-            (
-                if known.is_some() { "its data is gone" } else { "not a member yet" },
-                Call::new("etcd_join", args),
-            )
+            let reason = match (known, data.is_empty()) {
+                (Some(_), _) => "its data is gone",
+                (None, true) => "not a member yet",
+                (None, false) => "a member no more: it joins anew, what it has is set aside",
+            };
+            let args = [token.clone(), certificate, endpoints.join(","), node.to_string(), url, stale, data];
+            (reason, Call::new("etcd_join", args))
         } else {
             let args = [token.clone(), everyone.join(","), url];
             ("no cluster yet", Call::new("etcd_bootstrap", args))
@@ -112,7 +118,8 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
     Ok(changes)
 }
 
-/// Members that no node of the inventory stands for, each removed through a node that is one.
+/// Members that no node of the inventory stands for, each removed through a node that is one, and stopped where its node
+/// is still there.
 fn removals(source: &Source, observed: &Observed, listed: Vec<Member>) -> Vec<Placed> {
     let wanted: Vec<String> =
         source.cluster.with_role("etcd").map(|(node, _)| peer_url(source, node)).collect();
@@ -123,15 +130,23 @@ fn removals(source: &Source, observed: &Observed, listed: Vec<Member>) -> Vec<Pl
     let Some((node, _)) = healthy else { return Vec::new() };
     let foreign =
         listed.into_iter().filter(|member| !member.peer_urls.iter().any(|url| wanted.contains(url)));
-    foreign
-        .map(|member| {
-            let id = format!("{:x}", member.id);
-            let call = Call::new("etcd_remove", [certificate_path(source, "etcd", "client"), id]);
-            let name = if member.name.is_empty() { member.peer_urls.join(",") } else { member.name };
-            let id = Id::new("etcd-member", name);
-            (node.clone(), Change::new(id, Verb::Delete, "no longer in the inventory", Order::Activate, call))
-        })
-        .collect()
+    let mut changes = Vec::new();
+    for member in foreign {
+        let id = format!("{:x}", member.id);
+        let call = Call::new("etcd_remove", [certificate_path(source, "etcd", "client"), id]);
+        let known = observed.keys().find(|known| known.as_str() == member.name).cloned();
+        let name = if member.name.is_empty() { member.peer_urls.join(",") } else { member.name };
+        let id = Id::new("etcd-member", name);
+        let why = "no longer wanted by the inventory";
+        changes.push((node.clone(), Change::new(id, Verb::Delete, why, Order::Activate, call)));
+        if let Some(former) = known {
+            let call = Call::new("etcd_retire", Vec::<String>::new());
+            let unit = Id::new("unit", "etcd");
+            changes
+                .push((former, Change::new(unit, Verb::Delete, "a member no more", Order::Activate, call)));
+        }
+    }
+    changes
 }
 
 fn foreign(source: &Source, node: &NodeName, data: &str, owner: Option<&String>) -> Refusal {

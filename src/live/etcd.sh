@@ -56,10 +56,15 @@ etcd_bootstrap() {
     echo "ETCD_INITIAL_CLUSTER_TOKEN=$1" >>/run/deploy/etcd-initial.env
 }
 
-# etcd_join TOKEN CERTIFICATE ENDPOINTS NAME URL STALE-ID : the cluster takes this node in; refused joins are retried
-# because a quorum wants five quiet seconds between two changes of its membership.
+# etcd_join TOKEN CERTIFICATE ENDPOINTS NAME URL STALE-ID DATA : the cluster takes this node in; refused joins are retried
+# because a quorum wants five quiet seconds between two changes of its membership. DATA of an earlier membership is set aside.
 etcd_join() {
     owned_claim etcd "$1"
+    if [ -n "$7" ]; then
+        systemctl stop etcd
+        rm -rf -- "$7.left"
+        mv -- "$7" "$7.left"
+    fi
     if [ -n "$6" ]; then etcd_ctl "$2" "$3" member remove "$6"; fi
     etcd_tries=0
     until etcd_ctl "$2" "$3" member add "$4" --peer-urls="$5" >/dev/null; do
@@ -74,6 +79,11 @@ etcd_join() {
 # etcd_remove CERTIFICATE ID
 etcd_remove() {
     etcd_ctl "$1" https://127.0.0.1:2379 member remove "$2"
+}
+
+# etcd_retire : a member that was taken out would start and end for ever.
+etcd_retire() {
+    systemctl disable --quiet --now etcd
 }
 
 # etcd_txn CERTIFICATE TRANSACTION : one compare-and-put; fails when the compared key has moved.

@@ -175,6 +175,12 @@ pub fn restarts(source: &Source, observed: &Observed, changed: Option<&Configura
     placed
 }
 
+/// What PostgreSQL would write before it stops is written before anybody waits for that.
+pub fn checkpoint(why: &str) -> Change {
+    let call = Call::new("members_checkpoint", Vec::<String>::new());
+    Change::new(Id::new("postgresql", "checkpoint"), Verb::Run, why, Order::Prepare, call)
+}
+
 /// Moves the leadership away from `leader`, for what has to restart there.
 pub fn hand_over(source: &Source, leader: &NodeName, why: &str) -> Option<Change> {
     let address = source.cluster.nodes.get(leader)?.address;

@@ -63,6 +63,11 @@ members_settled() {
     done
 }
 
+# members_checkpoint : what PostgreSQL has to write before it stops.
+members_checkpoint() {
+    (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtqc CHECKPOINT)
+}
+
 # members_hand_over CERTIFICATE ADDRESS NAME : moves the leadership from here to the synchronous standby, else to the
 # replica with the least lag, and waits until the new leader is known and this node follows it.
 members_hand_over() {
@@ -80,7 +85,7 @@ members_hand_over() {
         echo "no standby is ready to lead"
         return 1
     fi
-    (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtqc CHECKPOINT)
+    members_checkpoint
     members_status=$(MEMBERS_PATIENCE=90 members_rest "$1" -o /dev/stderr -w '%{http_code}' -X POST \
         -H 'Content-Type: application/json' -d "{\"leader\": \"$3\", \"candidate\": \"$members_to\"}" "https://$2:8008/switchover")
     [ "$members_status" = 200 ] || return 1

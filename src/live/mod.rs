@@ -37,8 +37,9 @@ pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
 pub use keepalived::{held_once, holder_probe, holders, misfits};
-pub use members::{ClusterView, Member, MemberStatus, hand_over, id as member_id};
+pub use members::{ClusterView, Member, MemberStatus, checkpoint, hand_over, id as member_id};
 pub use objects::{login_roles, password_of};
+pub use pgbouncer::holds;
 pub use pgbouncer::{ClientPool, Console, console};
 pub use redis::{
     HandOver, Instance as RedisInstance, SENTINEL_PORT, Watch as SentinelWatch, hand_over as redis_hand_over,
@@ -113,7 +114,7 @@ pub fn probes(source: &Source, node: &NodeName, phase: Option<&str>) -> Vec<(Id,
     if runs("keepalived") && within(&[]) {
         probes.push(holder_probe(source));
     }
-    if runs("pgbouncer") && within(&["databases", "haproxy"]) {
+    if runs("pgbouncer") && within(&["patroni", "databases", "haproxy"]) {
         probes.push((pgbouncer::id(), pgbouncer::probe()));
     }
     if runs("redis") && within(&redis::PHASES) {

@@ -8,10 +8,12 @@ use serde::Serialize;
 use super::table::tables;
 use super::{Observed, Placed, fields, text};
 use crate::cluster::NodeName;
-use crate::render::Source;
+use crate::render::{Source, pools};
 use crate::resource::{Call, Change, Id, Order, Payload, Verb};
 use crate::secrets::Secret;
 
+/// HAProxy's port that leads to the leader.
+const LEADER: u16 = 5000;
 /// Name of the console, which is no pool.
 const CONSOLE: &str = "pgbouncer";
 
@@ -69,6 +71,25 @@ pub fn reconnects(source: &Source, observed: &Observed) -> Vec<Placed> {
             let mut change = Change::new(id, Verb::Run, "HAProxy reloads", Order::Activate, call);
             change.last = true;
             (node.clone(), change)
+        })
+        .collect()
+}
+
+/// Lets the clients of every pool that writes wait while the leadership moves, where PgBouncer runs.
+pub fn holds(source: &Source, observed: &Observed) -> Vec<Placed> {
+    let proxies: Vec<String> =
+        source.cluster.with_role("haproxy").map(|(_, node)| node.address.to_string()).collect();
+    let pools = pools(&source.cluster).into_iter().filter(|pool| pool.port == LEADER);
+    let aliases: Vec<String> = pools.map(|pool| pool.alias).collect();
+    let nodes = source.cluster.with_role("pgbouncer").map(|(node, _)| node);
+    let running = nodes.filter(|node| console(observed, node).is_some());
+    running
+        .map(|node| {
+            let words = std::iter::once(proxies.join(" ")).chain(aliases.iter().cloned());
+            let call = Call::new("pgbouncer_hold", words);
+            let id = Id::new("pgbouncer", "transactions");
+            let reason = "wait while the leadership moves";
+            (node.clone(), Change::new(id, Verb::Run, reason, Order::Prepare, call))
         })
         .collect()
 }

@@ -18,6 +18,38 @@ pgbouncer_reconnect() {
     pgbouncer_console -c RECONNECT
 }
 
+# pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of
+# finding no leader. They go on once every HAProxy that leads somewhere now has led nowhere and leads somewhere again, and
+# after 15 s in any case. Where a transaction does not end within five seconds nobody is held.
+pgbouncer_hold() {
+    pgbouncer_proxies=
+    for pgbouncer_at in $1; do
+        if pg_isready -q -t 1 -h "$pgbouncer_at" -p 5000; then pgbouncer_proxies="$pgbouncer_proxies $pgbouncer_at"; fi
+    done
+    shift
+    # Whoever lets them go on is there before anybody is held, and outlives this connection.
+    # shellcheck disable=SC2016 # for the shell that it starts
+    systemd-run --quiet --collect --unit="deploy-hold-$$" --setenv=PATH="$PATH" sh -c '
+        proxies=$1
+        shift
+        begun=$(date +%s)
+        waits() { [ $(($(date +%s) - begun)) -lt 15 ]; }
+        leads() { for at in $proxies; do pg_isready -q -t 1 -h "$at" -p 5000 || return 1; done; }
+        while waits && leads; do sleep 0.05; done
+        until leads || ! waits; do sleep 0.05; done
+        for alias in "$@"; do
+            setpriv --reuid postgres --regid postgres --init-groups \
+                psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer -c "RESUME \"$alias\"" pgbouncer
+        done' sh "$pgbouncer_proxies" "$@"
+    for pgbouncer_alias in "$@"; do
+        if ! pgbouncer_console -c "PAUSE \"$pgbouncer_alias\""; then
+            echo "a transaction takes too long: nobody is held"
+            for pgbouncer_alias in "$@"; do pgbouncer_console -c "RESUME \"$pgbouncer_alias\"" || true; done
+            return 0
+        fi
+    done
+}
+
 # pgbouncer_login ADDRESS ROLE "ALIAS…" PASSWORD-FILE : one log-in to each pool, as any client does it.
 pgbouncer_login() {
     for pgbouncer_alias in $3; do

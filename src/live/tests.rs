@@ -129,10 +129,32 @@ fn a_restart_takes_the_replicas_one_by_one_and_the_leader_last() {
         ("m1", Effect::Reload),
         ("w2", Effect::Restart),
         ("w3", Effect::Restart),
+        ("w1", Effect::None),
         ("w1", Effect::Switchover),
     ];
     let expected: Vec<_> = expected.map(|(node, effect)| vec![(node.to_owned(), effect)]).into();
     assert_eq!(waves, expected);
+}
+
+#[test]
+fn transactions_wait_while_the_leadership_moves_wherever_a_pooler_runs() {
+    let text = INVENTORY.replace(
+        "patroni:",
+        "  a1: { kind: app, address: 10.1.0.31 }\n  a2: { kind: app, address: 10.1.0.32 }\npatroni:",
+    );
+    let source = source_of(&text);
+    let mut configuration = written(&source, &bare(&source, 13)).unwrap();
+    configuration["postgresql"]["parameters"]["max_connections"] = json!("100");
+    let mut observed = running(&source, 13, &configuration);
+    let console = STANDARD.encode("name,host,port,database,paused,disabled\n");
+    set(&mut observed, "a2", pgbouncer::id(), "console", &console);
+    let phase = PHASES.iter().find(|phase| phase.name == "patroni").unwrap();
+    let plan = build_phase(&source, phase, &observed, time::OffsetDateTime::UNIX_EPOCH).unwrap().unwrap();
+    let last: Vec<_> = plan.waves.last().unwrap().steps.iter().map(|step| step.node.as_str()).collect();
+    assert_eq!(last, ["a2", "w1"], "a1 has no pooler that runs");
+    let hold = &plan.waves.last().unwrap().steps[0].changes[0];
+    let words: Vec<String> = hold.calls[0].1.args.iter().map(|arg| format!("{arg:?}")).collect();
+    assert_eq!(words, ["Text(\"10.1.0.11 10.1.0.12 10.1.0.13\")", "Text(\"app\")", "Text(\"deploy\")"]);
 }
 
 #[test]
@@ -204,6 +226,13 @@ fn etcd_takes_in_who_is_missing_and_lets_go_of_strangers() {
         joins.iter().map(|(node, change)| (node.as_str(), change.reason.as_str())).collect::<Vec<_>>(),
         [("m3", "not a member yet")]
     );
+    // One that was taken out once joins anew, and what it has is set aside.
+    set(&mut observed, "m3", etcd_id(), "data", "/var/lib/etcd/default");
+    set(&mut observed, "m3", etcd_id(), "owner", &token(&source));
+    let joins = planned("etcd", &source, &observed);
+    assert!(joins[0].1.reason.starts_with("a member no more"), "{}", joins[0].1.reason);
+    assert!(format!("{:?}", joins[0].1.calls).contains("/var/lib/etcd/default"), "{:?}", joins[0].1.calls);
+    observed.get_mut(&NodeName::from("m3")).unwrap().fields.remove(&etcd_id());
     // A member that has started once and has no data now is replaced.
     let members = json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "m3", 13)]);
     set(&mut observed, "m1", etcd_id(), "members", &listed(members));
@@ -216,6 +245,13 @@ fn etcd_takes_in_who_is_missing_and_lets_go_of_strangers() {
     set(&mut observed, "m1", etcd_id(), "members", &listed(members));
     let removed = planned("etcd", &source, &observed);
     assert_eq!((removed[0].1.verb, removed[0].1.id.name.as_str(), removed.len()), (Verb::Delete, "old", 1));
+    // A node that stays and is a member no more is stopped.
+    let members = json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "m3", 13), member(4, "w1", 21)]);
+    set(&mut observed, "m1", etcd_id(), "members", &listed(members));
+    let removed = planned("etcd", &source, &observed);
+    let all: Vec<(&str, String)> =
+        removed.iter().map(|(node, change)| (node.as_str(), change.id.to_string())).collect();
+    assert_eq!(all, [("m1", "etcd-member w1".to_owned()), ("w1", "unit etcd".to_owned())]);
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub fn arrange(
         waves.push(Wave { steps: rolling.by_ref().take(at_a_time).collect() });
     }
     if let Some(step) = leading {
-        waves.extend(leader_wave(source, step));
+        waves.extend(leader_waves(source, observed, step));
     }
     if !behind.steps.is_empty() {
         waves.push(behind);
@@ -80,13 +80,25 @@ impl Step {
     }
 }
 
-/// The leader's step, behind a move of the leadership where it does not hold one itself.
-fn leader_wave(source: &Source, step: Step) -> Vec<Wave> {
+/// The leader's step, behind a move of the leadership where it does not hold one itself. Clients wait through the move,
+/// but not for what PostgreSQL still has to write.
+fn leader_waves(source: &Source, observed: &Observed, step: Step) -> Vec<Wave> {
+    let why = "the leadership moves";
+    let of = |node: &NodeName, change: Change| Step { node: node.clone(), changes: vec![change] };
+    let leader = step.node.clone();
     let moves = step.changes.iter().any(|change| change.effect == Effect::Switchover);
-    let hand_over = if moves { None } else { live::hand_over(source, &step.node, "it has to restart") };
-    let before =
-        hand_over.map(|change| Wave { steps: vec![Step { node: step.node.clone(), changes: vec![change] }] });
-    before.into_iter().chain([Wave { steps: vec![step] }]).collect()
+    let hand_over = if moves { None } else { live::hand_over(source, &leader, "it has to restart") };
+    let (moving, after) = match hand_over {
+        Some(change) => (of(&leader, change), Some(step)),
+        None => (step, None),
+    };
+    let holds = live::holds(source, observed).into_iter().map(|(node, change)| of(&node, change));
+    let waves = [
+        vec![of(&leader, live::checkpoint(why))],
+        holds.chain([moving]).collect(),
+        after.into_iter().collect(),
+    ];
+    waves.into_iter().filter(|steps| !steps.is_empty()).map(|steps| Wave { steps }).collect()
 }
 
 fn at_a_time(source: &Source, phase: &Phase) -> usize {

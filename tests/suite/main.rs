@@ -1,7 +1,7 @@
 //! The lab suite: `deploy` against real machines, from nothing to failures under a writing client.
 //!
 //! `cargo test --test suite [-- WORD…]` runs the scenarios whose `group/name` contains one of the words, all without
-//! any. Each group owns one lab; its first scenario deploys it and runs whenever another one of the group does. A lab is
+//! any but those of [`BY_NAME`]. Each group owns one lab; its first scenario deploys it and runs whenever another one of the group does. A lab is
 //! taken down at the end of its group, and at its beginning, so that the remains of a killed suite do not matter.
 //!
 //! `SUITE_KEEP=1` leaves the labs up and takes over the ones that are up; `SUITE_KILLS` is the number of kills of a
@@ -62,12 +62,16 @@ static GROUPS: [Group; 3] = [
     Group { name: "debian12", lab: debian12::lab, scenarios: debian12::SCENARIOS },
 ];
 
+/// What takes long and proves little that the others do not: run only where words name it.
+const BY_NAME: [&str; 1] = ["eight/authority-expired"];
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let listing = std::env::args().any(|word| word == "--list");
     let wanted = |group: &Group, name: &str| {
         let full = format!("{}/{name}", group.name);
-        words.is_empty() || words.iter().any(|word| full.contains(word.as_str()))
+        (words.is_empty() && !BY_NAME.contains(&full.as_str()))
+            || words.iter().any(|word| full.contains(word.as_str()))
     };
     if listing {
         for group in &GROUPS {
@@ -126,7 +130,8 @@ fn main() -> ExitCode {
     for title in &failures {
         println!("failed: {title}");
     }
-    println!("suite: {passed} passed, {} failed", failures.len());
+    let skipped = if words.is_empty() { BY_NAME.len() } else { 0 };
+    println!("suite: {passed} passed, {} failed, {skipped} skipped", failures.len());
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
