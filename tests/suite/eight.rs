@@ -31,7 +31,6 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
     ("everything-rolled", rolled::everything_rolled),
     ("certificate-not-served", certs::not_served),
-    ("authority-rotated", certs::authority_rotated),
     ("certificates-damaged", damaged::certificates_damaged),
     ("etcd-member-refuses", damaged::etcd_member_refuses),
     ("authority-lost", break_glass::authority_lost),
@@ -205,7 +204,7 @@ fn restart(cluster: &mut Cluster) -> Result<String> {
         "max_locks_per_transaction: 96",
         &["restart", "switchover"],
         "changed parameter, taken by a restart",
-        Duration::from_secs(2),
+        Duration::from_secs(3),
     )?;
     let value = shown(cluster, "max_locks_per_transaction")?;
     ensure!(value == "96", "the parameter is {value}");

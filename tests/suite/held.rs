@@ -51,11 +51,6 @@ impl Held {
         Self::start(cluster, &[Work::Visits])
     }
 
-    /// On each app node a session that writes, and clients that come and go.
-    pub fn and_visitors(cluster: &Cluster) -> Result<Self> {
-        Self::start(cluster, &[Work::Writes, Work::Visits])
-    }
-
     fn start(cluster: &Cluster, works: &[Work]) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut sessions = Vec::new();
