@@ -73,20 +73,21 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
         let url = peer_url(source, node);
         let known =
             listed.as_ref().and_then(|members| members.iter().find(|member| member.peer_urls.contains(&url)));
-        let taken_out = listed.is_some() && known.is_none();
+        let begun = known.filter(|member| !member.name.is_empty());
+        // What such a node has is of an earlier life, as a member that was taken out.
+        let stranger = listed.is_some() && begun.is_none() && !seen.contains_key("members");
         let data = seen.get("data").cloned().unwrap_or_default();
         if !data.is_empty() {
             match seen.get("owner") {
-                // What a member has that was taken out is of no use to anybody.
-                Some(owner) if *owner == token && taken_out => {}
+                Some(owner) if *owner == token && stranger => {}
                 Some(owner) if *owner == token => continue,
                 owner => return Err(foreign(source, node, &data, owner)),
             }
         }
-        // A quorum that does not know this member, or knows it from an earlier life, has to take it in.
-        let joins = listed.is_some() && known.is_none_or(|member| !member.name.is_empty());
+        // Where there is a quorum it has to take this member in.
+        let joins = listed.is_some();
         let (reason, call) = if joins {
-            let stale = known.map_or(String::new(), |member| format!("{:x}", member.id));
+            let stale = begun.map_or(String::new(), |member| format!("{:x}", member.id));
             let endpoints: Vec<String> = source
                 .cluster
                 .with_role("etcd")
@@ -94,7 +95,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
                 .map(|(_, other)| format!("https://{}:2379", bracketed(other.address)))
                 .collect();
             let certificate = certificate_path(source, "etcd", "client");
-            let reason = match (known, data.is_empty()) {
+            let reason = match (begun, data.is_empty()) {
                 (Some(_), _) => "its data is gone",
                 (None, true) => "not a member yet",
                 (None, false) => "a member no more: it joins anew, what it has is set aside",

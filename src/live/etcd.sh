@@ -67,13 +67,15 @@ etcd_join() {
     fi
     if [ -n "$6" ]; then etcd_ctl "$2" "$3" member remove "$6"; fi
     etcd_tries=0
-    until etcd_ctl "$2" "$3" member add "$4" --peer-urls="$5" >/dev/null; do
+    # A run that was killed behind this has done it.
+    until etcd_ctl "$2" "$3" member list | awk -F', ' -v url="$5" '$4 == url { found = 1 } END { exit !found }' ||
+        etcd_ctl "$2" "$3" member add "$4" --peer-urls="$5" >/dev/null; do
         etcd_tries=$((etcd_tries + 1))
         [ $etcd_tries -lt 15 ] || return 1
         sleep 1
     done
     etcd_initial existing "$(etcd_ctl "$2" "$3" member list | awk -F', ' -v name="$4" -v url="$5" '
-        { printf "%s%s=%s", sep, ($4 == url ? name : $3), $4; sep = "," }')" "$5"
+        { known = $3 == "" ? "member" NR : $3; printf "%s%s=%s", sep, ($4 == url ? name : known), $4; sep = "," }')" "$5"
 }
 
 # etcd_remove CERTIFICATE ID

@@ -232,7 +232,13 @@ fn etcd_takes_in_who_is_missing_and_lets_go_of_strangers() {
     let joins = planned("etcd", &source, &observed);
     assert!(joins[0].1.reason.starts_with("a member no more"), "{}", joins[0].1.reason);
     assert!(format!("{:?}", joins[0].1.calls).contains("/var/lib/etcd/default"), "{:?}", joins[0].1.calls);
+    // Even when it was taken in already, and could not begin with what it has.
+    let members = json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "", 13)]);
+    set(&mut observed, "m1", etcd_id(), "members", &listed(members));
+    let joins = planned("etcd", &source, &observed);
+    assert!(joins[0].1.reason.starts_with("a member no more"), "{}", joins[0].1.reason);
     observed.get_mut(&NodeName::from("m3")).unwrap().fields.remove(&etcd_id());
+    assert_eq!(planned("etcd", &source, &observed)[0].1.reason, "not a member yet");
     // A member that has started once and has no data now is replaced.
     let members = json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "m3", 13)]);
     set(&mut observed, "m1", etcd_id(), "members", &listed(members));
