@@ -57,8 +57,9 @@ lint "cargo fmt" cargo fmt --check
 lint "cargo clippy" cargo clippy --quiet --all-targets -- -D warnings
 lint "cargo clippy, lab suite" cargo clippy --quiet --test suite -- -D warnings
 if ! cargo deny --version >/dev/null 2>&1; then
-    echo "installing cargo-deny: some minutes"
-    lint "install cargo-deny" cargo install --quiet --locked cargo-deny
+    echo "installing cargo-deny: two minutes or more"
+    # Unoptimised: it is built for longer than it runs.
+    lint "install cargo-deny" cargo install --quiet --locked --debug cargo-deny
 fi
 # The advisories need a database from the network: `cargo deny check advisories` by hand.
 lint "cargo deny" cargo deny check bans licenses sources

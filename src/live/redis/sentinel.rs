@@ -63,9 +63,15 @@ pub fn watch(observed: &Observed, node: &NodeName) -> Option<Watch> {
     let known = |part: &str| -> Vec<Known> {
         let lines = parts.get(part).map(Vec::as_slice).unwrap_or_default();
         let each = records(lines).into_iter().filter_map(|record| {
-            let down = record
+            let flagged = record
                 .get("flags")
                 .is_some_and(|flags| flags.contains("s_down") || flags.contains("disconnected"));
+            // A Sentinel takes a connection that is being tried for a sign of life.
+            let number = |key: &str| record.get(key)?.parse::<u64>().ok();
+            let silent = number("last-ok-ping-reply")
+                .zip(number("down-after-milliseconds"))
+                .is_some_and(|(silent, patience)| silent > patience);
+            let down = flagged || silent;
             Some(Known { address: record.get("ip")?.parse().ok()?, down })
         });
         each.collect()

@@ -182,6 +182,11 @@ fn who_left_the_inventory_is_forgotten_once_it_is_gone() {
         changes.is_empty() && notes[0].contains("10.1.0.99 is no longer in the inventory and still runs"),
         "{notes:?}"
     );
+    // While a Sentinel tries to connect again, only its last answer tells.
+    let silent = "slave\nlast-ok-ping-reply\n9000\ndown-after-milliseconds\n5000";
+    assert_eq!(gone(silent).0.len(), 1);
+    let (changes, notes) = gone("slave\nlast-ok-ping-reply\n120\ndown-after-milliseconds\n5000");
+    assert_eq!((changes.len(), notes.len()), (0, 1));
     let (changes, _) = gone("s_down,slave");
     assert_eq!(changes[0].1.calls[0].1.function, "sentinel_forget");
     assert!(changes[0].1.reason.contains("10.1.0.99"));
