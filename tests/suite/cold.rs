@@ -131,7 +131,7 @@ fn killed_between_actions(cluster: &mut Cluster) -> Result<String> {
     let kills = usize::try_from(number("SUITE_KILLS", 3))?;
     let every = all.checked_div(kills).unwrap_or(1).max(1);
     let mut moments = Vec::new();
-    for (round, after) in (1..=all).step_by(every).enumerate() {
+    for (round, after) in (every.div_ceil(2)..=all).step_by(every).enumerate() {
         turn(cluster, round + 1)?;
         std::fs::remove_file(&trace)?;
         let mut run = cluster.start(&apply, "between")?;
