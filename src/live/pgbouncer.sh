@@ -18,6 +18,11 @@ pgbouncer_reconnect() {
     pgbouncer_console -c RECONNECT
 }
 
+# pgbouncer_go_on ALIAS… : nobody waits any more.
+pgbouncer_go_on() {
+    for pgbouncer_alias in "$@"; do pgbouncer_console -c "RESUME \"$pgbouncer_alias\"" || true; done
+}
+
 # pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of
 # finding no leader. They go on once every HAProxy that leads somewhere now has led nowhere and leads somewhere again, and
 # after 15 s in any case. Where a transaction does not end within five seconds nobody is held.
@@ -44,7 +49,7 @@ pgbouncer_hold() {
     for pgbouncer_alias in "$@"; do
         if ! pgbouncer_console -c "PAUSE \"$pgbouncer_alias\""; then
             echo "a transaction takes too long: nobody is held"
-            for pgbouncer_alias in "$@"; do pgbouncer_console -c "RESUME \"$pgbouncer_alias\"" || true; done
+            pgbouncer_go_on "$@"
             return 0
         fi
     done
