@@ -87,6 +87,28 @@ unpack() {
     wait
 }
 
+# reloads : what the services themselves need to take new certificates: all at once but the Sentinels, which restart one
+# after the other, each when the one before it could replace the primary again.
+reloads() {
+    local node units
+    for node in "${nodes[@]}"; do
+        case $node in
+            m*) units=haproxy ;;
+            w*) units=patroni ;;
+            *) units='pgbouncer redis-server' ;;
+        esac
+        ssh -F "$config" "$node" "systemctl reload $units" &
+    done
+    wait
+    for node in m1 m2 m3; do
+        # shellcheck disable=SC2016 # the node's own words
+        ssh -F "$config" "$node" 'systemctl restart redis-sentinel
+            export REDISCLI_AUTH=$(sed -n 2p /etc/redis/secret/sentinel-admin)
+            until redis-cli -s /run/sentinel/redis-sentinel.sock --user admin SENTINEL CKQUORUM bench 2>&1 |
+                grep -q "^OK 3 "; do sleep 0.1; done'
+    done
+}
+
 "$deploy" lab down "$folder" >/dev/null 2>&1 || true
 "$deploy" init "$folder" >/dev/null
 # The first boot makes the image; the second is what it costs from a kept one.
@@ -102,6 +124,8 @@ again=$(probed apply --yes "$folder" | against "$floor")
 executions=$("$deploy" apply --yes --json "$folder" | grep -o '"[mwa][0-9]": [0-9]*' | sed 's/.*: //' | sort -n | tail -n1)
 status=$(median "$deploy" status "$folder")
 renewal=$(seconds "$deploy" certs renew --force --yes "$folder")
+sleep 5
+reloaded=$(seconds reloads)
 
 printf 'lab up, eight nodes, kept image      %8s s\n' "$up"
 printf 'cold deploy, eight nodes             %8s s\n' "$cold"
@@ -111,4 +135,5 @@ printf 'plan without changes                 %s\n' "$plan"
 printf 'apply without changes                %s\n' "$again"
 printf 'status                               %8s s\n' "$status"
 printf 'every certificate made anew          %8s s\n' "$renewal"
+printf "floor: the services' own reloads      %8s s\n" "$reloaded"
 printf 'remote executions on a node at most  %8s\n' "$executions"

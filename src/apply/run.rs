@@ -66,7 +66,7 @@ impl Apply {
             wait_for(&mut pipelines, &mut pending, BTreeSet::is_empty).await?;
             let needed: Vec<BTreeSet<NodeName>> = phases.iter().map(|phase| self.needed(phase)).collect();
             let all = phases.iter().zip(&needed).map(|(phase, nodes)| self.cluster_phase(phase, nodes, &[]));
-            return futures_util::future::join_all(all).await.into_iter().collect();
+            return together(futures_util::future::join_all(all).await);
         }
         let mut begun: BTreeSet<&str> = BTreeSet::new();
         while let Some(approved) = phases.pop_front() {
@@ -132,8 +132,7 @@ impl Apply {
         let mut made: Vec<Step> = Vec::new();
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
         while let Some(wave) = waves.next() {
-            // What the cluster shares may come before there is anything that a gate could look at.
-            let gated = waves.peek().is_some() && !wave.shared();
+            let gated = waves.peek().is_some() && !wave.ungated();
             made.extend(wave.steps.iter().cloned());
             self.wave(approved.phase, wave).await?;
             if gated {
@@ -221,7 +220,8 @@ impl Apply {
                     approved.changes().any(|(on, known)| covers(on, known, node, change))
                 });
             }
-            for (node, change) in current.changes() {
+            // Whoever has to wait for an approved move is known only when it is made.
+            for (node, change) in current.changes().filter(|(_, change)| !change.ahead) {
                 if !approved.changes().any(|(on, known)| covers(on, known, node, change)) {
                     return Err(ApplyError::Moved {
                         node: node.clone(),
@@ -302,6 +302,22 @@ impl Apply {
         // A run goes on when nobody listens.
         let _ = self.events.send(event);
     }
+}
+
+/// How phases ended that went side by side: one error with all of their checks, else the first.
+fn together(outcomes: Vec<Result<(), ApplyError>>) -> Result<(), ApplyError> {
+    let merged = outcomes.into_iter().filter_map(Result::err).reduce(|first, next| match (first, next) {
+        (
+            ApplyError::Checks { mut verdicts, mut restored },
+            ApplyError::Checks { verdicts: more, restored: back },
+        ) => {
+            verdicts.extend(more);
+            restored.extend(back);
+            ApplyError::Checks { verdicts, restored }
+        }
+        (first, _) => first,
+    });
+    merged.map_or(Ok(()), Err)
 }
 
 fn node_phases(plan: &Plan) -> impl Iterator<Item = &PhasePlan> {

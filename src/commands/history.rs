@@ -73,7 +73,10 @@ pub async fn wanted(inventory: &Path, run: &str) -> Result<Wanted> {
     let (said, silent) = ask(inventory, &journal::wanting(run)).await?;
     match Wanted::of(&said) {
         Some(wanted) => Ok(wanted),
-        None if silent.0.is_empty() => Err(unknown(inventory, run)),
+        None if silent.0.is_empty() => {
+            let hint = Hint(format!("`deploy history {}` lists the runs that are kept", inventory.display()));
+            Err(anyhow!("no node remembers what a run {run} wanted").context(hint))
+        }
         None => {
             let hint = Hint(silent.hint());
             Err(anyhow::Error::new(silent).context(hint))

@@ -1,5 +1,6 @@
 //! `deploy rollback`: back to what an earlier run wanted.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -16,17 +17,21 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
     let begun = Instant::now();
     let path = &args.target.inventory;
     let wanted = history::wanted(path, &args.run).await?;
-    let diff =
-        Diff { old: Some(project::files(path)?.text.source), new: wanted.inventory.clone(), secret: false };
+    let present = project::files(path)?;
+    let diff = Diff { old: Some(present.text.source), new: wanted.inventory.clone(), secret: false };
     let difference = plan::unified(&diff);
-    let files = project::files_of_run(path, &args.run, wanted)?;
-    let mut project = Project::of(global, files, |_| {}).await?;
+    let files = differing(&present.library.own, &wanted.files);
+    let then = project::files_of_run(path, &args.run, wanted)?;
+    let mut project = Project::of(global, then, |_| {}).await?;
     let plan = super::plan::make(&mut project).await?;
     if plan.is_empty() {
         return nothing(global, &mut project, &plan);
     }
     if let Some(difference) = difference.as_ref().filter(|_| !global.json) {
         ui::report(&format!("what the inventory said then, beside what it says now\n{difference}\n"));
+    }
+    if !files.is_empty() {
+        ui::talk(&format!("beside the inventory, these are taken as they were then: {}", files.join(", ")));
     }
     if args.dry_run {
         super::plan::show(global, &plan);
@@ -36,13 +41,19 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
     let how = How::back_to(&args.run);
     let done = carry_out_so(&mut project, plan, how).await?;
     done.tell(global, begun, json!({ "back_to": args.run, "executions": project.executions() }));
-    if difference.is_some() {
+    if difference.is_some() || !files.is_empty() {
         ui::talk(&format!(
             "the inventory still wants what it did: the next apply brings that back, unless \
-             `deploy history inventory {} {}` takes its place",
+             `deploy history inventory {} {}` takes its place (with --json also the roles and templates of then)",
             path.display(),
             args.run
         ));
     }
     Ok(done.exit_code())
+}
+
+/// The paths that differ, or that only one side has.
+fn differing(now: &BTreeMap<String, String>, then: &BTreeMap<String, String>) -> Vec<String> {
+    let all: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+    all.into_iter().filter(|path| now.get(*path) != then.get(*path)).cloned().collect()
 }

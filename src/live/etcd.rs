@@ -87,7 +87,9 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
         // Where there is a quorum it has to take this member in.
         let joins = listed.is_some();
         let (reason, call) = if joins {
-            let stale = begun.map_or(String::new(), |member| format!("{:x}", member.id));
+            // With data of an earlier life it would be taken for one that has forgotten what it promised.
+            let replaced = begun.or(known.filter(|_| !data.is_empty()));
+            let stale = replaced.map_or(String::new(), |member| format!("{:x}", member.id));
             let endpoints: Vec<String> = source
                 .cluster
                 .with_role("etcd")
@@ -135,16 +137,20 @@ fn removals(source: &Source, observed: &Observed, listed: Vec<Member>) -> Vec<Pl
     for member in foreign {
         let id = format!("{:x}", member.id);
         let call = Call::new("etcd_remove", [certificate_path(source, "etcd", "client"), id]);
-        let known = observed.keys().find(|known| known.as_str() == member.name).cloned();
+        let runs = |node: &&NodeName| {
+            source.cluster.nodes.get(*node).is_some_and(|node| node.roles.contains("etcd"))
+        };
+        let former = observed.keys().find(|known| known.as_str() == member.name).filter(|node| !runs(node));
         let name = if member.name.is_empty() { member.peer_urls.join(",") } else { member.name };
         let id = Id::new("etcd-member", name);
         let why = "no longer wanted by the inventory";
         changes.push((node.clone(), Change::new(id, Verb::Delete, why, Order::Activate, call)));
-        if let Some(former) = known {
+        if let Some(former) = former {
             let call = Call::new("etcd_retire", Vec::<String>::new());
             let unit = Id::new("unit", "etcd");
-            changes
-                .push((former, Change::new(unit, Verb::Delete, "a member no more", Order::Activate, call)));
+            let mut change = Change::new(unit, Verb::Delete, "a member no more", Order::Activate, call);
+            change.last = true;
+            changes.push((former.clone(), change));
         }
     }
     changes

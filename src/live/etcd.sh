@@ -61,6 +61,10 @@ etcd_bootstrap() {
 etcd_join() {
     owned_claim etcd "$1"
     if [ -n "$7" ]; then
+        if etcd_ctl "$2" "$3" member list | awk -F', ' -v url="$5" '$4 == url && $3 != "" { found = 1 } END { exit !found }'; then
+            echo "it is a member after all: what it has stays"
+            return 1
+        fi
         systemctl stop etcd
         rm -rf -- "$7.left"
         mv -- "$7" "$7.left"
@@ -68,7 +72,8 @@ etcd_join() {
     if [ -n "$6" ]; then etcd_ctl "$2" "$3" member remove "$6"; fi
     etcd_tries=0
     # A run that was killed behind this has done it.
-    until etcd_ctl "$2" "$3" member list | awk -F', ' -v url="$5" '$4 == url { found = 1 } END { exit !found }' ||
+    until etcd_ctl "$2" "$3" member list |
+        awk -F', ' -v url="$5" -v stale="$6" '$4 == url && $1 != stale { found = 1 } END { exit !found }' ||
         etcd_ctl "$2" "$3" member add "$4" --peer-urls="$5" >/dev/null; do
         etcd_tries=$((etcd_tries + 1))
         [ $etcd_tries -lt 15 ] || return 1

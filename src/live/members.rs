@@ -175,10 +175,14 @@ pub fn restarts(source: &Source, observed: &Observed, changed: Option<&Configura
     placed
 }
 
-/// What PostgreSQL would write before it stops is written before anybody waits for that.
-pub fn checkpoint(why: &str) -> Change {
-    let call = Call::new("members_checkpoint", Vec::<String>::new());
-    Change::new(Id::new("postgresql", "checkpoint"), Verb::Run, why, Order::Prepare, call)
+/// Before anybody waits for it: there is a standby that can lead, and PostgreSQL writes what it would write before it stops.
+pub fn checkpoint(source: &Source, leader: &NodeName, why: &str) -> Option<Change> {
+    let address = source.cluster.nodes.get(leader)?.address;
+    let args = [certificate_path(source, "patroni", "client"), bracketed(address), leader.to_string()];
+    let call = Call::new("members_ready", args);
+    let mut change = Change::new(Id::new("postgresql", "checkpoint"), Verb::Run, why, Order::Prepare, call);
+    change.ahead = true;
+    Some(change)
 }
 
 /// Moves the leadership away from `leader`, for what has to restart there.

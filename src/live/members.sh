@@ -63,9 +63,27 @@ members_settled() {
     done
 }
 
-# members_checkpoint : what PostgreSQL has to write before it stops.
-members_checkpoint() {
+# members_ready CERTIFICATE ADDRESS NAME : where this node leads, another one can take over, and what PostgreSQL has to
+# write before it stops is written.
+members_ready() {
+    members_view=$(members_rest "$1" "https://$2:8008/cluster" | tr '{' '\n')
+    printf '%s\n' "$members_view" | grep '"leader"' | grep -q "\"name\": *\"$3\"" || return 0
+    members_to=$(members_candidate "$members_view")
+    if [ -z "$members_to" ]; then
+        echo "no standby is ready to lead"
+        return 1
+    fi
     (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtqc CHECKPOINT)
+}
+
+# members_candidate VIEW : the synchronous standby, else a replica that is not behind.
+members_candidate() {
+    members_sync=$(printf '%s\n' "$1" | grep '"sync_standby"' | members_field name | head -n1)
+    if [ -n "$members_sync" ]; then
+        echo "$members_sync"
+        return
+    fi
+    printf '%s\n' "$1" | grep '"role": *"replica"' | grep '"lag": *0' | members_field name | head -n1
 }
 
 # members_hand_over CERTIFICATE ADDRESS NAME : moves the leadership from here to the synchronous standby, else to the
@@ -77,15 +95,8 @@ members_hand_over() {
         members_settled "$1" "$2"
         return
     fi
-    members_to=$(printf '%s\n' "$members_view" | grep '"sync_standby"' | members_field name | head -n1)
-    if [ -z "$members_to" ]; then
-        members_to=$(printf '%s\n' "$members_view" | grep '"role": *"replica"' | grep '"lag": *0' | members_field name | head -n1)
-    fi
-    if [ -z "$members_to" ]; then
-        echo "no standby is ready to lead"
-        return 1
-    fi
-    members_checkpoint
+    members_ready "$1" "$2" "$3" || return 1
+    members_to=$(members_candidate "$members_view")
     members_status=$(MEMBERS_PATIENCE=90 members_rest "$1" -o /dev/stderr -w '%{http_code}' -X POST \
         -H 'Content-Type: application/json' -d "{\"leader\": \"$3\", \"candidate\": \"$members_to\"}" "https://$2:8008/switchover")
     [ "$members_status" = 200 ] || return 1

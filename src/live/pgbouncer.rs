@@ -89,7 +89,9 @@ pub fn holds(source: &Source, observed: &Observed) -> Vec<Placed> {
             let call = Call::new("pgbouncer_hold", words);
             let id = Id::new("pgbouncer", "transactions");
             let reason = "wait while the leadership moves";
-            (node.clone(), Change::new(id, Verb::Run, reason, Order::Prepare, call))
+            let mut change = Change::new(id, Verb::Run, reason, Order::Prepare, call);
+            change.ahead = true;
+            (node.clone(), change)
         })
         .collect()
 }

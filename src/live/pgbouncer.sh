@@ -18,11 +18,6 @@ pgbouncer_reconnect() {
     pgbouncer_console -c RECONNECT
 }
 
-# pgbouncer_go_on ALIAS… : nobody waits any more.
-pgbouncer_go_on() {
-    for pgbouncer_alias in "$@"; do pgbouncer_console -c "RESUME \"$pgbouncer_alias\"" || true; done
-}
-
 # pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of
 # finding no leader. They go on once every HAProxy that leads somewhere now has led nowhere and leads somewhere again, and
 # after 15 s in any case. Where a transaction does not end within five seconds nobody is held.
@@ -32,27 +27,38 @@ pgbouncer_hold() {
         if pg_isready -q -t 1 -h "$pgbouncer_at" -p 5000; then pgbouncer_proxies="$pgbouncer_proxies $pgbouncer_at"; fi
     done
     shift
-    # Whoever lets them go on is there before anybody is held, and outlives this connection.
+    # Whoever lets them go on is there before anybody is held, and outlives this connection. It does so once more when
+    # nobody can be held any later than that.
     # shellcheck disable=SC2016 # for the shell that it starts
     systemd-run --quiet --collect --unit="deploy-hold-$$" --setenv=PATH="$PATH" sh -c '
-        proxies=$1
-        shift
+        holder=$1
+        proxies=$2
+        shift 2
         begun=$(date +%s)
         waits() { [ $(($(date +%s) - begun)) -lt 15 ]; }
         leads() { for at in $proxies; do pg_isready -q -t 1 -h "$at" -p 5000 || return 1; done; }
-        while waits && leads; do sleep 0.05; done
-        until leads || ! waits; do sleep 0.05; done
-        for alias in "$@"; do
-            setpriv --reuid postgres --regid postgres --init-groups \
-                psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer -c "RESUME \"$alias\"" pgbouncer
-        done' sh "$pgbouncer_proxies" "$@"
+        goes_on() {
+            for alias in "$@"; do
+                timeout 5 setpriv --reuid postgres --regid postgres --init-groups \
+                    psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer -c "RESUME \"$alias\"" pgbouncer
+            done
+        }
+        # One answer that is missing may be chance.
+        while waits && { leads || { sleep 0.1 && leads; }; }; do sleep 0.1; done
+        until leads || ! waits; do sleep 0.1; done
+        goes_on "$@"
+        while kill -0 "$holder" 2>/dev/null && [ $(($(date +%s) - begun)) -lt 120 ]; do sleep 0.1; done
+        goes_on "$@"' sh "$$" "$pgbouncer_proxies" "$@"
+    rm -f "/run/deploy/not-held.$$"
     for pgbouncer_alias in "$@"; do
-        if ! pgbouncer_console -c "PAUSE \"$pgbouncer_alias\""; then
-            echo "a transaction takes too long: nobody is held"
-            pgbouncer_go_on "$@"
-            return 0
-        fi
+        { pgbouncer_console -c "PAUSE \"$pgbouncer_alias\"" || : >"/run/deploy/not-held.$$"; } &
     done
+    wait
+    if [ -e "/run/deploy/not-held.$$" ]; then
+        rm -f "/run/deploy/not-held.$$"
+        echo "a transaction takes too long: nobody is held"
+        for pgbouncer_alias in "$@"; do pgbouncer_console -c "RESUME \"$pgbouncer_alias\"" || true; done
+    fi
 }
 
 # pgbouncer_login ADDRESS ROLE "ALIAS…" PASSWORD-FILE : one log-in to each pool, as any client does it.

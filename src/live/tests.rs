@@ -150,9 +150,23 @@ fn transactions_wait_while_the_leadership_moves_wherever_a_pooler_runs() {
     set(&mut observed, "a2", pgbouncer::id(), "console", &console);
     let phase = PHASES.iter().find(|phase| phase.name == "patroni").unwrap();
     let plan = build_phase(&source, phase, &observed, time::OffsetDateTime::UNIX_EPOCH).unwrap().unwrap();
-    let last: Vec<_> = plan.waves.last().unwrap().steps.iter().map(|step| step.node.as_str()).collect();
-    assert_eq!(last, ["a2", "w1"], "a1 has no pooler that runs");
-    let hold = &plan.waves.last().unwrap().steps[0].changes[0];
+    let [.., ready, holds, moves] = &plan.waves[..] else { panic!("{:?}", plan.waves) };
+    let nodes = |wave: &crate::plan::Wave| -> Vec<String> {
+        wave.steps.iter().map(|step| step.node.to_string()).collect()
+    };
+    assert_eq!(
+        [nodes(ready), nodes(holds), nodes(moves)],
+        [["w1"], ["a2"], ["w1"]],
+        "a1 has no pooler that runs"
+    );
+    assert!(ready.ungated() && holds.ungated() && !moves.ungated());
+    // Without the move, nobody is held; with it, everybody is, whatever nodes are asked for.
+    for (kept, waves) in [("w2", 0), ("w1", 3)] {
+        let mut part = plan.clone();
+        part.retain(|node, change| node.as_str() == kept && change.effect == Effect::Switchover);
+        assert_eq!(part.waves.len(), waves, "{kept}");
+    }
+    let hold = &holds.steps[0].changes[0];
     let words: Vec<String> = hold.calls[0].1.args.iter().map(|arg| format!("{arg:?}")).collect();
     assert_eq!(words, ["Text(\"10.1.0.11 10.1.0.12 10.1.0.13\")", "Text(\"app\")", "Text(\"deploy\")"]);
 }

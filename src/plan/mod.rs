@@ -157,15 +157,20 @@ impl Step {
 }
 
 impl Wave {
-    /// Only what the cluster has in common changes.
-    pub fn shared(&self) -> bool {
-        self.steps.iter().flat_map(|step| &step.changes).all(|change| change.cluster_wide)
+    /// A gate behind it would have nothing to look at: what the cluster has in common, which may come before anything
+    /// runs, or what goes ahead of a move.
+    pub fn ungated(&self) -> bool {
+        let changes = || self.steps.iter().flat_map(|step| &step.changes);
+        changes().all(|change| change.cluster_wide) || changes().all(|change| change.ahead)
     }
 }
 
 impl PhasePlan {
-    /// Drops changes, and the steps and waves that have none left.
+    /// Drops changes, what goes ahead of a move that is dropped, and the steps and waves that have none left.
     pub fn retain(&mut self, keep: impl Fn(&NodeName, &Change) -> bool) {
+        let moves =
+            self.changes().any(|(node, change)| change.effect == Effect::Switchover && keep(node, change));
+        let keep = |node: &NodeName, change: &Change| if change.ahead { moves } else { keep(node, change) };
         for wave in &mut self.waves {
             for step in &mut wave.steps {
                 step.changes.retain(|change| keep(&step.node, change));

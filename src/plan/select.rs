@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PHASES, Plan};
 use crate::cluster::{Cluster, NodeName};
+use crate::resource::Change;
 
 /// A wanted part of a plan. Nothing named is everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,9 +115,13 @@ impl Selection {
         for phase in &mut plan.phases {
             let name = phase.phase.name;
             let wanted = self.wants(name);
-            let any = phase.changes().any(|(node, change)| !change.last && nodes.contains(node));
+            let own =
+                |node: &NodeName, change: &Change| !change.last && !change.ahead && nodes.contains(node);
+            let any = phase.changes().any(|(node, change)| own(node, change));
             let left = |node: &NodeName, last: bool| wanted && any && (nodes.contains(node) || last);
-            for (node, _) in phase.changes().filter(|(node, change)| !left(node, change.last)) {
+            for (node, _) in
+                phase.changes().filter(|(node, change)| !change.ahead && !left(node, change.last))
+            {
                 let entry = hidden.entry(name).or_insert_with(|| Hidden {
                     phase: name,
                     changes: 0,

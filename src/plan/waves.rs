@@ -88,15 +88,13 @@ fn leader_waves(source: &Source, observed: &Observed, step: Step) -> Vec<Wave> {
     let leader = step.node.clone();
     let moves = step.changes.iter().any(|change| change.effect == Effect::Switchover);
     let hand_over = if moves { None } else { live::hand_over(source, &leader, "it has to restart") };
-    let (moving, after) = match hand_over {
-        Some(change) => (of(&leader, change), Some(step)),
-        None => (step, None),
-    };
+    let before = live::checkpoint(source, &leader, why).map(|change| of(&leader, change));
     let holds = live::holds(source, observed).into_iter().map(|(node, change)| of(&node, change));
     let waves = [
-        vec![of(&leader, live::checkpoint(why))],
-        holds.chain([moving]).collect(),
-        after.into_iter().collect(),
+        before.into_iter().collect::<Vec<Step>>(),
+        holds.collect(),
+        hand_over.map(|change| of(&leader, change)).into_iter().collect(),
+        vec![step],
     ];
     waves.into_iter().filter(|steps| !steps.is_empty()).map(|steps| Wave { steps }).collect()
 }

@@ -188,6 +188,8 @@ pub struct Change {
     pub cluster_wide: bool,
     /// It is made when every other change of its phase is, on all nodes, and the gates hold.
     pub last: bool,
+    /// It prepares a move of the leadership, and ends by itself: it stays with that move, and no gate waits behind it.
+    pub ahead: bool,
     /// A new connection has to confirm it, by this call, or it takes itself back.
     pub confirm: Option<Call>,
 }
@@ -205,6 +207,7 @@ impl Change {
             calls: vec![(order, call)],
             cluster_wide: false,
             last: false,
+            ahead: false,
             confirm: None,
         }
     }

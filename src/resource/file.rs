@@ -123,6 +123,7 @@ impl Resource for File {
             calls,
             cluster_wide: false,
             last: false,
+            ahead: false,
             confirm: None,
         }))
     }

@@ -16,10 +16,11 @@ use crate::unnoticed::RECONNECT;
 use crate::writer::{Access, runtime};
 
 /// Secrets that clients do not know. They may come and go while these change.
-const INNER: [&str; 9] = [
+const INNER: [&str; 10] = [
     "pgbouncer/auth",
     "patroni/rewind",
     "haproxy/statistics",
+    "keepalived/vrrp",
     "postgresql/deploy_check",
     "redis/admin",
     "redis/haproxy",
