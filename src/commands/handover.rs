@@ -14,9 +14,7 @@ use crate::ui::Hint;
 
 /// The day on which an authority expired, where it has; of several in one text, the last.
 fn expired(ca: &CaMaterial) -> Option<String> {
-    let all = Certificate::parse_all(&ca.certificate).ok()?;
-    let last = all.iter().map(|certificate| certificate.not_after).max()?;
-    (last <= time::OffsetDateTime::now_utc()).then(|| last.date().to_string())
+    Certificate::ended(&ca.certificate, time::OffsetDateTime::now_utc())
 }
 
 impl Project {

@@ -53,7 +53,7 @@ async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> 
     let (said, silent) = ask(inventory, &journal::showing(run)).await?;
     let lines = journal::merged(&said);
     if lines.is_empty() && silent.0.is_empty() {
-        return Err(unknown(inventory, run));
+        return Err(unknown(inventory, &format!("a run {run}")));
     }
     if global.json {
         let lines: Vec<_> = lines.iter().map(|(node, line)| json!({ "node": node, "line": line })).collect();
@@ -73,10 +73,7 @@ pub async fn wanted(inventory: &Path, run: &str) -> Result<Wanted> {
     let (said, silent) = ask(inventory, &journal::wanting(run)).await?;
     match Wanted::of(&said) {
         Some(wanted) => Ok(wanted),
-        None if silent.0.is_empty() => {
-            let hint = Hint(format!("`deploy history {}` lists the runs that are kept", inventory.display()));
-            Err(anyhow!("no node remembers what a run {run} wanted").context(hint))
-        }
+        None if silent.0.is_empty() => Err(unknown(inventory, &format!("what a run {run} wanted"))),
         None => {
             let hint = Hint(silent.hint());
             Err(anyhow::Error::new(silent).context(hint))
@@ -84,9 +81,9 @@ pub async fn wanted(inventory: &Path, run: &str) -> Result<Wanted> {
     }
 }
 
-fn unknown(inventory: &Path, run: &str) -> anyhow::Error {
+fn unknown(inventory: &Path, what: &str) -> anyhow::Error {
     let hint = Hint(format!("`deploy history {}` lists those that are kept", inventory.display()));
-    anyhow!("no node remembers a run {run}").context(hint)
+    anyhow!("no node remembers {what}").context(hint)
 }
 
 fn ended(silent: &Unanswered) -> ExitCode {

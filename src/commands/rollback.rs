@@ -1,6 +1,5 @@
 //! `deploy rollback`: back to what an earlier run wanted.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -20,7 +19,7 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
     let present = project::files(path)?;
     let diff = Diff { old: Some(present.text.source), new: wanted.inventory.clone(), secret: false };
     let difference = plan::unified(&diff);
-    let files = differing(&present.library.own, &wanted.files);
+    let files: Vec<String> = plan::differing(&present.library.own, &wanted.files).cloned().collect();
     let then = project::files_of_run(path, &args.run, wanted)?;
     let mut project = Project::of(global, then, |_| {}).await?;
     let plan = super::plan::make(&mut project).await?;
@@ -50,10 +49,4 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
         ));
     }
     Ok(done.exit_code())
-}
-
-/// The paths that differ, or that only one side has.
-fn differing(now: &BTreeMap<String, String>, then: &BTreeMap<String, String>) -> Vec<String> {
-    let all: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
-    all.into_iter().filter(|path| now.get(*path) != then.get(*path)).cloned().collect()
 }

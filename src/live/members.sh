@@ -63,9 +63,10 @@ members_settled() {
     done
 }
 
-# members_ready CERTIFICATE ADDRESS NAME : where this node leads, another one can take over, and what PostgreSQL has to
-# write before it stops is written.
+# members_ready CERTIFICATE ADDRESS NAME : where this node leads, another one can take over ($members_to, else empty), and
+# what PostgreSQL has to write before it stops is written.
 members_ready() {
+    members_to=
     members_view=$(members_rest "$1" "https://$2:8008/cluster" | tr '{' '\n')
     printf '%s\n' "$members_view" | grep '"leader"' | grep -q "\"name\": *\"$3\"" || return 0
     members_to=$(members_candidate "$members_view")
@@ -89,14 +90,12 @@ members_candidate() {
 # members_hand_over CERTIFICATE ADDRESS NAME : moves the leadership from here to the synchronous standby, else to the
 # replica with the least lag, and waits until the new leader is known and this node follows it.
 members_hand_over() {
-    members_view=$(members_rest "$1" "https://$2:8008/cluster" | tr '{' '\n')
-    if ! printf '%s\n' "$members_view" | grep '"leader"' | grep -q "\"name\": *\"$3\""; then
+    members_ready "$1" "$2" "$3" || return 1
+    if [ -z "$members_to" ]; then
         echo "$3 does not lead; nothing to hand over"
         members_settled "$1" "$2"
         return
     fi
-    members_ready "$1" "$2" "$3" || return 1
-    members_to=$(members_candidate "$members_view")
     members_status=$(MEMBERS_PATIENCE=90 members_rest "$1" -o /dev/stderr -w '%{http_code}' -X POST \
         -H 'Content-Type: application/json' -d "{\"leader\": \"$3\", \"candidate\": \"$members_to\"}" "https://$2:8008/switchover")
     [ "$members_status" = 200 ] || return 1

@@ -53,6 +53,12 @@ impl Certificate {
         blocks(pem).map(|der| Self::from_der(&der?)).collect()
     }
 
+    /// The day, in UTC, on which the last certificate of a PEM text ended, where none is valid at `now` any more.
+    pub fn ended(pem: &str, now: OffsetDateTime) -> Option<String> {
+        let last = Self::parse_all(pem).ok()?.iter().map(|certificate| certificate.not_after).max()?;
+        (last <= now).then(|| last.date().to_string())
+    }
+
     /// Reads a certificate as a handshake shows it.
     pub fn from_der(der: &[u8]) -> Result<Self, PkiError> {
         let (rest, parsed) =

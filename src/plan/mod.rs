@@ -19,7 +19,7 @@ pub use check::{CheckRun, checks};
 pub use diff::unified;
 pub use phases::{Early, PHASES, Phase, Scope};
 pub use report::{ChangeReport, Report, Summary};
-pub use saved::{FORMAT as SAVED_FORMAT, Inputs, Made, Saved, SavedChange, Stale};
+pub use saved::{FORMAT as SAVED_FORMAT, Inputs, Made, Saved, SavedChange, Stale, differing};
 pub use select::{Hidden, Selection, SelectionError};
 #[cfg(test)]
 pub(crate) use waves::arrange;

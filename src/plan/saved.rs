@@ -84,7 +84,7 @@ impl Inputs {
 }
 
 /// Keys whose values differ, or that only one side has.
-fn differing<'a>(
+pub fn differing<'a>(
     old: &'a BTreeMap<String, String>,
     new: &'a BTreeMap<String, String>,
 ) -> impl Iterator<Item = &'a String> {

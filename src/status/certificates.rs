@@ -33,14 +33,10 @@ pub fn read(
     notes: &mut Notes,
 ) -> Result<Vec<CertificateStatus>, RenderError> {
     let mut all = Vec::new();
-    let authorities = Certificate::parse_all(&view.source.trust.bundle).unwrap_or_default();
-    let last = authorities.iter().map(|authority| authority.not_after).max();
-    let expired = last.filter(|end| *end <= now);
-    if let Some(end) = expired {
-        let what = format!(
-            "the certificate authority expired on {}: nothing that it issued verifies any more",
-            end.date()
-        );
+    let expired = Certificate::ended(&view.source.trust.bundle, now);
+    if let Some(day) = &expired {
+        let what =
+            format!("the certificate authority expired on {day}: nothing that it issued verifies any more");
         notes.critical(None, what, view.remedies.rotate_ca());
     }
     let remedy = if expired.is_some() { view.remedies.rotate_ca() } else { view.remedies.apply() };
