@@ -1,6 +1,7 @@
 //! Five thousand clients, half of them at work: whatever happens meanwhile, nobody is refused or cut off, and no transaction
 //! fails.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 struct Tally {
     transactions: AtomicUsize,
-    /// Transactions that failed; the client then connects anew.
-    errors: AtomicUsize,
+    /// Transactions that failed, in the words of their errors; the client then connects anew.
+    errors: Mutex<BTreeMap<String, usize>>,
     /// Log-ins after a failed transaction that failed, too.
     refused: AtomicUsize,
     slowest: Mutex<Duration>,
@@ -97,13 +98,14 @@ impl Crowd {
         let cut = self.idle.iter().filter(|client| client.is_closed()).count();
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         let Tally { transactions, errors, refused, slowest } = &*self.tally;
-        let (transactions, errors, refused) = (count(transactions), count(errors), count(refused));
+        let (transactions, refused) = (count(transactions), count(refused));
+        let errors = errors.lock().map(|errors| errors.clone()).unwrap_or_default();
         let slowest = slowest.lock().map(|slowest| *slowest).unwrap_or_default();
         ensure!(cut == 0, "{cut} connections were cut though they rested");
         ensure!(gone == 0, "{gone} clients did not come back");
         ensure!(
-            errors == 0,
-            "{errors} of {transactions} transactions failed, and {refused} log-ins after that"
+            errors.is_empty(),
+            "of {transactions} transactions some failed, and {refused} log-ins after that: {errors:?}"
         );
         Ok(format!(
             "{CLIENTS} clients connected in {:.0} s, none refused and none cut; {transactions} transactions, none failed, \
@@ -154,8 +156,15 @@ async fn work(
         let statements = "begin; insert into held values (clock_timestamp()); commit";
         let done = tokio::time::timeout(PATIENCE, client.batch_execute(statements)).await;
         tally.transactions.fetch_add(1, Ordering::Relaxed);
-        if !matches!(done, Ok(Ok(()))) {
-            tally.errors.fetch_add(1, Ordering::Relaxed);
+        let error = match done {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => {
+                Some(error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string))
+            }
+            Err(_) => Some("no answer".into()),
+        };
+        if let (Some(error), Ok(mut errors)) = (error, tally.errors.lock()) {
+            *errors.entry(error).or_default() += 1;
         }
         if let Ok(mut slowest) = tally.slowest.lock() {
             *slowest = slowest.max(begun.elapsed());
