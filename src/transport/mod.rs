@@ -5,6 +5,7 @@
 mod host;
 mod quote;
 mod recorder;
+mod shared;
 mod ssh;
 mod trace;
 

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
+use openssh::{Child, ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::shared::Place;
 use super::{Exec, Failure, Host, Reply, Trace};
 use crate::cluster::{Cluster, NodeName};
 
@@ -20,13 +21,18 @@ const SESSIONS: usize = 8;
 /// How much longer than the node's own deadline we wait for its answer.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// One node over SSH. Connects at the first command.
+/// One node over SSH. Connects at the first command, or goes on over a connection of an earlier run.
 pub struct Ssh {
     name: String,
     target: String,
     builder: SessionBuilder,
     root: bool,
-    session: OnceCell<Arc<Session>>,
+    /// Where a connection waits for the next run; `None` where it ends with this one.
+    place: Option<Place>,
+    shared: OnceCell<Option<Arc<Session>>>,
+    /// A connection of this run alone.
+    own: OnceCell<Arc<Session>>,
+    connect_timeout: Duration,
     permits: Semaphore,
     executions: AtomicUsize,
     trace: Option<Arc<Trace>>,
@@ -46,31 +52,41 @@ impl Fleet {
         // A socket path has about 100 bytes, so the folder is as short as it can be.
         let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;
         let ssh = &cluster.inventory.ssh;
+        let connect_timeout = Duration::from_secs(ssh.connect_timeout.into());
+        let key = ssh.key.as_ref().map(|key| resolve(dir, key));
+        let config = ssh.config.as_ref().map(|config| resolve(dir, config));
+        let settings = settings(config.as_deref());
         let mut hosts = BTreeMap::new();
         for (name, node) in &cluster.nodes {
             let mut builder = SessionBuilder::default();
             builder
                 .known_hosts_check(KnownHosts::Strict)
-                .connect_timeout(Duration::from_secs(ssh.connect_timeout.into()))
+                .connect_timeout(connect_timeout)
                 .server_alive_interval(Duration::from_secs(5))
-                .control_persist(ControlPersist::IdleFor(std::num::NonZeroUsize::MIN.saturating_add(59)))
+                .control_persist(persist(ssh.reuse))
                 .control_directory(sockets.path())
                 .user(ssh.user.clone());
             if let Some(port) = node.port {
                 builder.port(port);
             }
-            if let Some(key) = &ssh.key {
-                builder.keyfile(resolve(dir, key));
+            if let Some(key) = &key {
+                builder.keyfile(key);
             }
-            if let Some(config) = &ssh.config {
-                builder.config_file(resolve(dir, config));
+            if let Some(config) = &config {
+                builder.config_file(config);
             }
+            let port = node.port.unwrap_or_default().to_string();
+            let key = key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
+            let reused = (ssh.reuse > 0).then(|| Place::of(&[&node.host, &ssh.user, &port, &key, &settings]));
             let host = Ssh {
                 name: name.to_string(),
                 target: node.host.clone(),
                 builder,
                 root: ssh.user == "root",
-                session: OnceCell::new(),
+                place: reused.flatten(),
+                shared: OnceCell::new(),
+                own: OnceCell::new(),
+                connect_timeout,
                 permits: Semaphore::new(SESSIONS),
                 executions: AtomicUsize::new(0),
                 trace: trace.clone(),
@@ -107,22 +123,75 @@ fn resolve(dir: &Path, path: &str) -> PathBuf {
     }
 }
 
+/// How long a connection stays when nothing goes over it. One that ends with its run has a minute, for its pauses.
+fn persist(reuse: u16) -> ControlPersist {
+    let seconds = std::num::NonZeroUsize::new(reuse.into());
+    ControlPersist::IdleFor(seconds.unwrap_or(std::num::NonZeroUsize::MIN.saturating_add(59)))
+}
+
+/// What the SSH client is told besides our own options, to tell one way to log in from another.
+fn settings(config: Option<&Path>) -> String {
+    let file = config.map(Path::to_path_buf).or_else(|| Some(std::env::home_dir()?.join(".ssh/config")));
+    let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let agent = std::env::var("SSH_AUTH_SOCK").unwrap_or_default();
+    format!("{}\n{agent}\n{text}", file.unwrap_or_default().display())
+}
+
 impl Ssh {
-    async fn session(&self) -> Result<Arc<Session>, Failure> {
-        self.session.get_or_try_init(|| self.connect()).await.cloned()
+    /// A connection that others use as well, where there is to be one.
+    async fn shared(&self) -> Result<Option<Arc<Session>>, Failure> {
+        let Some(place) = &self.place else { return Ok(None) };
+        let open = async || {
+            if let Some(session) = place.resume().await {
+                return Ok(Some(Arc::new(session)));
+            }
+            let from = Instant::now();
+            let session = place.connect(&self.builder, &self.target).await;
+            self.connected(from, session).map(Some)
+        };
+        self.shared.get_or_try_init(open).await.cloned()
+    }
+
+    async fn own(&self) -> Result<Arc<Session>, Failure> {
+        self.own.get_or_try_init(|| self.connect()).await.cloned()
     }
 
     async fn connect(&self) -> Result<Arc<Session>, Failure> {
         let from = Instant::now();
-        match self.builder.connect_mux(&self.target).await {
-            Ok(session) => {
-                if let Some(trace) = &self.trace {
-                    trace.connected(&self.name, from);
-                }
-                Ok(Arc::new(session))
-            }
-            Err(error) => Err(self.refused(&error)),
+        let session = self.builder.connect_mux(&self.target).await;
+        self.connected(from, session)
+    }
+
+    fn connected(
+        &self,
+        from: Instant,
+        session: Result<Session, openssh::Error>,
+    ) -> Result<Arc<Session>, Failure> {
+        let session = session.map_err(|error| self.refused(&error))?;
+        if let Some(trace) = &self.trace {
+            trace.connected(&self.name, from);
         }
+        Ok(Arc::new(session))
+    }
+
+    /// The command has begun; it has not where this fails.
+    async fn begin(&self, session: Arc<Session>, exec: &Exec) -> Result<Child<Arc<Session>>, Failure> {
+        let mut command = session.arc_raw_command(self.command_line(exec));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let lost = |error| Failure::Lost { node: self.name.clone(), reason: chain(&error) };
+        command.spawn().await.map_err(lost)
+    }
+
+    /// The same over whatever connection there is. One that others use as well may be dead without knowing, or have no
+    /// room for another command: then over one of our own.
+    async fn begin_anywhere(&self, exec: &Exec) -> Result<Child<Arc<Session>>, Failure> {
+        if !self.own.initialized()
+            && let Some(session) = self.shared().await?
+            && let Ok(Ok(child)) = tokio::time::timeout(self.connect_timeout, self.begin(session, exec)).await
+        {
+            return Ok(child);
+        }
+        self.begin(self.own().await?, exec).await
     }
 
     fn refused(&self, error: &openssh::Error) -> Failure {
@@ -142,20 +211,13 @@ impl Ssh {
         if self.root { timed } else { format!("sudo -n {timed}") }
     }
 
-    async fn run_on(&self, session: &Session, mut exec: Exec) -> Result<Reply, Failure> {
+    /// Gives a command that has begun its input, and waits for its end.
+    async fn finish(&self, mut child: Child<Arc<Session>>, mut exec: Exec) -> Result<Reply, Failure> {
         self.executions.fetch_add(1, Ordering::Relaxed);
         let (from, sent) = (Instant::now(), exec.stdin.len());
         let deadline = exec.timeout + GRACE;
         let lost = |reason: String| Failure::Lost { node: self.name.clone(), reason };
         let work = async {
-            let mut child = session
-                .raw_command(self.command_line(&exec))
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .await
-                .map_err(|error| lost(chain(&error)))?;
             let input = std::mem::take(&mut exec.stdin);
             let stdin = child.stdin().take();
             let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
@@ -251,8 +313,8 @@ impl Host for Ssh {
         Box::pin(async move {
             let lost = |reason: &str| Failure::Lost { node: self.name.clone(), reason: reason.to_owned() };
             let _permit = self.permits.acquire().await.map_err(|_| lost("the run is ending"))?;
-            let session = self.session().await?;
-            self.run_on(&session, exec).await
+            let child = self.begin_anywhere(&exec).await?;
+            self.finish(child, exec).await
         })
     }
 
@@ -261,8 +323,8 @@ impl Host for Ssh {
         exec: Exec,
     ) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
         Box::pin(async move {
-            let session = self.connect().await?;
-            self.run_on(&session, exec).await
+            let child = self.begin(self.connect().await?, &exec).await?;
+            self.finish(child, exec).await
         })
     }
 }

@@ -161,11 +161,15 @@ pub struct Ssh {
     /// Seconds to wait for a connection.
     #[schemars(range(min = 1, max = 300))]
     pub connect_timeout: u16,
+    /// Seconds for which a connection waits for the next command of the same user, who then need not log in again; with 0
+    /// each command has its own.
+    #[schemars(range(max = 3600))]
+    pub reuse: u16,
 }
 
 impl Default for Ssh {
     fn default() -> Self {
-        Self { user: "root".into(), port: None, key: None, config: None, connect_timeout: 10 }
+        Self { user: "root".into(), port: None, key: None, config: None, connect_timeout: 10, reuse: 60 }
     }
 }
 

@@ -1,0 +1,92 @@
+//! Connections that outlive a command: the next one of the same user goes on over them, without another log-in.
+//!
+//! OpenSSH's own control masters, each ended by itself once nothing has gone over it for a while. Their sockets lie in a
+//! folder that only their user can enter, under a name that follows from everything that decides how one logs in. So what
+//! is found under a name was opened, and its host key checked, just as it would be now.
+
+use std::fs::{DirBuilder, symlink_metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use openssh::{Session, SessionBuilder};
+use sha2::{Digest, Sha256};
+
+/// Where one connection waits.
+#[derive(Debug)]
+pub struct Place {
+    /// Folder of its socket.
+    folder: PathBuf,
+}
+
+impl Place {
+    /// The place of whatever logs in as `words` say; `None` where there is no folder that is ours alone.
+    pub fn of(words: &[&str]) -> Option<Self> {
+        let mut hash = Sha256::new();
+        for word in words {
+            hash.update(word.len().to_le_bytes());
+            hash.update(word);
+        }
+        let name: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Some(Self { folder: folder().ok()?.join(name) })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.join("master")
+    }
+
+    /// The connection that waits here.
+    pub async fn resume(&self) -> Option<Session> {
+        let session = Session::resume_mux(self.socket().into_boxed_path(), None);
+        session.check().await.ok()?;
+        Some(session)
+    }
+
+    /// A new connection, for whoever comes next as well. Where another command has put one here meanwhile, both work.
+    pub async fn connect(&self, builder: &SessionBuilder, target: &str) -> Result<Session, openssh::Error> {
+        let mut builder = builder.clone();
+        builder.control_directory(self.folder.parent().unwrap_or(Path::new("/tmp")));
+        let made = builder.launch_master(target).await?;
+        // What is left of a master that has ended.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        if std::fs::rename(made.path(), &self.folder).is_err() {
+            return Ok(Session::new_native_mux(made));
+        }
+        // It is not there any more under its first name.
+        let _ = made.keep();
+        Ok(Session::resume_mux(self.socket().into_boxed_path(), None))
+    }
+}
+
+/// The folder of all sockets of this user, short enough for the path of one.
+fn folder() -> io::Result<PathBuf> {
+    let own = symlink_metadata("/proc/self")?.uid();
+    let folder = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+        Some(runtime) if runtime.is_dir() => runtime.join("deploy"),
+        _ => PathBuf::from(format!("/tmp/deploy-{own}")),
+    };
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = symlink_metadata(&folder)?;
+    if !found.is_dir() || found.uid() != own || found.mode() & 0o077 != 0 {
+        return Err(io::Error::other("the folder for SSH sockets is not ours alone"));
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_way_to_log_in_has_another_place() {
+        let place = |words: &[&str]| Place::of(words).unwrap().folder;
+        assert_eq!(place(&["n1", "root", ""]), place(&["n1", "root", ""]));
+        assert_ne!(place(&["n1", "root", ""]), place(&["n1", "", "root"]));
+        assert_ne!(place(&["n1", "root"]), place(&["n1r", "oot"]));
+        // sockaddr_un has 108 bytes, and OpenSSH adds 17 while it makes one.
+        assert!(place(&["n1"]).join("master").as_os_str().len() < 90);
+    }
+}
