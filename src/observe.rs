@@ -196,17 +196,26 @@ fn script(calls: &[(Id, Call)]) -> String {
     text.push_str(certs::SHELL);
     text.push_str(journal::SHELL);
     text.push_str("main() {\n");
+    for call in resource::ahead(calls.iter().map(|(_, call)| call)) {
+        push_call(&mut text, &call);
+    }
     for (number, (_, call)) in calls.iter().enumerate() {
-        let _ = write!(text, "echo '#{number}'; {}", call.function);
-        for arg in &call.args {
-            if let Arg::Text(word) = arg {
-                let _ = write!(text, " {}", quote(word));
-            }
-        }
-        text.push('\n');
+        let _ = write!(text, "echo '#{number}'; ");
+        push_call(&mut text, call);
     }
     text.push_str("echo '#end'\n}\nobserve_facts </dev/null\nmain </dev/null\n");
     text
+}
+
+/// A line that makes a call without payloads.
+fn push_call(text: &mut String, call: &Call) {
+    text.push_str(call.function);
+    for arg in &call.args {
+        if let Arg::Text(word) = arg {
+            let _ = write!(text, " {}", quote(word));
+        }
+    }
+    text.push('\n');
 }
 
 async fn ask(host: &dyn Host, calls: &[(Id, Call)]) -> Result<Observation, ObserveError> {

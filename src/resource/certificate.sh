@@ -1,5 +1,21 @@
 # certificates: probe and apply.
 
+# Where it is kept what the public half of a key hashes to, beside the hash of the file that it was read from.
+CERTIFICATE_KEYS=/var/lib/deploy/keys
+
+# certificate_public KEY-FILE : in certificate_public the hash of its public half; empty where it is no key.
+certificate_public() {
+    certificate_public=$(openssl pkey -in "$1" -pubout -outform DER 2>/dev/null | sha256sum)
+    # The hash of nothing says that there is no readable key.
+    case $certificate_public in e3b0c44298fc1c14*) certificate_public='' ;; esac
+    certificate_public=${certificate_public%% *}
+}
+
+# certificate_alone LAYOUT FILE : without the key that may lie beside it.
+certificate_alone() {
+    if [ "$1" = pem ]; then sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' <"$2"; else cat <"$2"; fi
+}
+
 # certificate_probe PATH LAYOUT : the certificate, the hash of the key's public half, the key file's owner and mode, and
 # whether the authorities beside it are newer.
 certificate_probe() {
@@ -10,18 +26,19 @@ certificate_probe() {
         certificate_file=$1.crt
         certificate_key=$1.key
     fi
-    [ -f "$certificate_file" ] && printf 'certificate=%s\n' "$(
-        sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' <"$certificate_file" | base64 -w0
-    )"
+    if [ -f "$certificate_file" ]; then
+        printf 'certificate=%s\n' "$(certificate_alone "$2" "$certificate_file" | base64 -w0)"
+    fi
     # shellcheck disable=SC3013 # every sh of Debian knows -nt
     if [ "${1%/*}/ca.crt" -nt "$certificate_file" ]; then echo authority=newer; fi
     if [ -f "$certificate_key" ]; then
-        stat -c 'owner=%U:%G
-mode=%a' -- "$certificate_key"
-        certificate_public=$(openssl pkey -in "$certificate_key" -pubout -outform DER 2>/dev/null | sha256sum)
-        # The hash of nothing says that there is no readable key.
-        case $certificate_public in e3b0c44298fc1c14*) certificate_public='' ;; esac
-        printf 'key=%s\n' "${certificate_public%% *}"
+        path_stat "$certificate_key"
+        path_hash "$certificate_key"
+        certificate_known=''
+        certificate_public=''
+        [ -r "$CERTIFICATE_KEYS$1" ] && read -r certificate_known certificate_public <"$CERTIFICATE_KEYS$1"
+        [ "$certificate_known" = "$PATH_HASH" ] || certificate_public "$certificate_key"
+        printf 'owner=%s\nmode=%s\nkey=%s\n' "$PATH_OWNER" "$PATH_MODE" "$certificate_public"
     fi
 }
 
@@ -38,6 +55,17 @@ certificate_apply() {
         file_commit "$1.key"
         file_commit "$1.crt"
     fi
+    certificate_keep "$1" "$2"
+}
+
+# certificate_keep PATH LAYOUT : the probe need not read this key again.
+certificate_keep() {
+    if [ "$2" = pem ]; then certificate_key=$1.pem; else certificate_key=$1.key; fi
+    certificate_public "$certificate_key"
+    paths_hash "$certificate_key"
+    path_hash "$certificate_key"
+    mkdir -p -- "$CERTIFICATE_KEYS${1%/*}"
+    printf '%s %s\n' "$PATH_HASH" "$certificate_public" >"$CERTIFICATE_KEYS$1"
 }
 
 # certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back.

@@ -1,8 +1,62 @@
 # files and directories: probe and apply.
 
+NL='
+'
+
+# What stat and sha256sum have said of all paths that a script asks about, in one process each.
+PATHS_STAT=''
+PATHS_HASH=''
+
+# paths_stat PATH… : from now on path_stat knows these.
+paths_stat() {
+    PATHS_STAT=$NL$(stat -c '%n//%U:%G %a %Y' -- "$@" 2>/dev/null)$NL
+}
+
+# paths_hash PATH… : from now on path_hash knows those of them that are files.
+paths_hash() {
+    for path do
+        shift
+        if [ -f "$path" ]; then set -- "$@" "$path"; fi
+    done
+    PATHS_HASH=''
+    [ $# -eq 0 ] || PATHS_HASH=$NL$(sha256sum -- "$@")$NL
+}
+
+# path_stat PATH : in PATH_OWNER, PATH_MODE and PATH_TIME what is known of one that is there.
+path_stat() {
+    case $PATHS_STAT in
+    *"$NL$1//"*)
+        path=${PATHS_STAT#*"$NL$1//"}
+        path=${path%%"$NL"*}
+        ;;
+    *) path=$(stat -c '%U:%G %a %Y' -- "$1") ;;
+    esac
+    PATH_OWNER=${path%% *}
+    PATH_TIME=${path##* }
+    PATH_MODE=${path#* }
+    PATH_MODE=${PATH_MODE% *}
+}
+
+# path_hash PATH : in PATH_HASH the hash of a file; empty where there is none.
+path_hash() {
+    PATH_HASH=''
+    case $PATHS_HASH in
+    *"  $1$NL"*)
+        PATH_HASH=${PATHS_HASH%%"  $1$NL"*}
+        PATH_HASH=${PATH_HASH##*"$NL"}
+        ;;
+    *)
+        [ -f "$1" ] || return 0
+        PATH_HASH=$(sha256sum <"$1")
+        PATH_HASH=${PATH_HASH%% *}
+        ;;
+    esac
+}
+
 directory_probe() {
-    [ -d "$1" ] && stat -c 'owner=%U:%G
-mode=%a' -- "$1"
+    [ -d "$1" ] || return 0
+    path_stat "$1"
+    printf 'owner=%s\nmode=%s\n' "$PATH_OWNER" "$PATH_MODE"
 }
 
 # directory_apply PATH OWNER MODE
@@ -21,11 +75,9 @@ file_probe() {
     [ -r "$FILE_WRITTEN$1" ] && read -r file_written <"$FILE_WRITTEN$1"
     [ -z "$file_written" ] || printf 'written=%s\n' "$file_written"
     if [ -f "$1" ] && [ ! -L "$1" ]; then
-        stat -c 'owner=%U:%G
-mode=%a
-mtime=%Y' -- "$1"
-        file_hash=$(sha256sum <"$1")
-        printf 'sha256=%s\n' "${file_hash%% *}"
+        path_stat "$1"
+        path_hash "$1"
+        printf 'owner=%s\nmode=%s\nmtime=%s\nsha256=%s\n' "$PATH_OWNER" "$PATH_MODE" "$PATH_TIME" "$PATH_HASH"
     fi
 }
 

@@ -2,33 +2,68 @@
 
 UNIT_STAMPS=/var/lib/deploy/units
 
-# unit_hash "FILE…" : one hash over the files, in order; a missing one counts as empty.
+# What systemd has said of all units that a script asks about: ` UNIT ACTIVE ENABLED ` each.
+UNITS_STATE=' '
+
+# units_state UNIT… : from now on unit_probe knows these. systemd answers in the order of the question.
+units_state() {
+    UNITS_STATE=' '
+    unit_active=''
+    unit_enabled=''
+    while read -r unit_line; do
+        case $unit_line in
+        ActiveState=*) unit_active=${unit_line#*=} ;;
+        UnitFileState=*) unit_enabled=${unit_line#*=} ;;
+        esac
+        if [ -z "$unit_line" ]; then
+            UNITS_STATE="$UNITS_STATE$1 ${unit_active:--} ${unit_enabled:--} "
+            unit_active=''
+            unit_enabled=''
+            shift
+        fi
+    done <<END
+$(systemctl show -p ActiveState -p UnitFileState -- "$@")
+
+END
+}
+
+# unit_known "FILE…" : in UNIT_KNOWN the hash of each file, in order; a dash for one that is missing.
+unit_known() {
+    UNIT_KNOWN=''
+    for unit_file in $1; do
+        path_hash "$unit_file"
+        UNIT_KNOWN="$UNIT_KNOWN${UNIT_KNOWN:+ }${PATH_HASH:--}"
+    done
+    UNIT_KNOWN=${UNIT_KNOWN:-none}
+}
+
+# unit_hash "FILE…" : the same, as the files are now.
 unit_hash() {
-    if [ -z "$1" ]; then
-        echo none
-    else
-        # shellcheck disable=SC2086 # a list of paths without spaces
-        unit_sum=$(cat -- $1 2>/dev/null | sha256sum)
-        echo "${unit_sum%% *}"
-    fi
+    # shellcheck disable=SC2086 # a list of paths without spaces
+    paths_hash $1
+    unit_known "$1"
 }
 
 # unit_probe UNIT "RESTART FILE…" "RELOAD FILE…"
 unit_probe() {
-    systemctl show -p ActiveState -p UnitFileState "$1.service" |
-        sed -n 's/^ActiveState=/active=/p; s/^UnitFileState=/enabled=/p'
+    case $UNITS_STATE in *" $1.service "*) ;; *) units_state "$1.service" ;; esac
+    unit_state=${UNITS_STATE#*" $1.service "}
+    unit_active=${unit_state%% *}
+    unit_state=${unit_state#* }
+    printf 'active=%s\nenabled=%s\n' "${unit_active#-}" "${unit_state%% *}"
     for takes in restart reload; do
         seen=''
         [ -r "$UNIT_STAMPS/$1.$takes" ] && read -r seen <"$UNIT_STAMPS/$1.$takes"
-        if [ $takes = restart ]; then now=$(unit_hash "$2"); else now=$(unit_hash "$3"); fi
-        if [ "$seen" = "$now" ]; then echo $takes=fresh; else echo $takes=stale; fi
+        if [ $takes = restart ]; then unit_known "$2"; else unit_known "$3"; fi
+        if [ "$seen" = "$UNIT_KNOWN" ]; then echo $takes=fresh; else echo $takes=stale; fi
     done
 }
 
 # unit_stamp UNIT TAKES "FILE…" : the service now runs with these.
 unit_stamp() {
     mkdir -p $UNIT_STAMPS
-    unit_hash "$3" >"$UNIT_STAMPS/$1.$2"
+    unit_hash "$3"
+    printf '%s\n' "$UNIT_KNOWN" >"$UNIT_STAMPS/$1.$2"
 }
 
 # unit_do VERB UNIT : on failure the unit's own last words follow.
@@ -65,10 +100,12 @@ unit_start() {
     unit_enable "$1"
     unit_read "$1"
     systemctl reset-failed "$1.service" 2>/dev/null || true
-    unit_before=$(unit_hash "$2")
+    unit_hash "$2"
+    unit_before=$UNIT_KNOWN
     unit_do restart "$1"
     unit_stamp "$1" reload "$3"
-    if [ "$unit_before" = "$(unit_hash "$2")" ]; then unit_stamp "$1" restart "$2"; fi
+    unit_hash "$2"
+    if [ "$unit_before" = "$UNIT_KNOWN" ]; then unit_stamp "$1" restart "$2"; fi
 }
 
 # A service that runs and is restarted has its peers: its restart is waited for, so that the next node comes after it.
