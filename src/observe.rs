@@ -181,9 +181,7 @@ pub async fn fetch_old(plan: &mut Plan, hosts: &Hosts) -> Result<(), Failure> {
 
 /// What is asked of a node: everything, or what planning one phase looks at.
 fn questions(source: &Source, node: &NodeName, phase: Option<&str>) -> Result<Vec<(Id, Call)>, RenderError> {
-    let resources = render::resources(source, node, None)?.into_iter();
-    let resources =
-        resources.filter(|(of, _)| phase.is_none_or(|phase| of == phase)).flat_map(|(_, all)| all);
+    let resources = render::resources_of(source, node, None, phase)?.into_values().flatten();
     let own = resources.map(|resource| (resource.id(), resource.probe()));
     Ok(own.chain(live::probes(source, node, phase)).collect())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{PHASES, Phase, PhasePlan, Plan, waves};
 use crate::cluster::NodeName;
 use crate::live::{self, LiveError, Observed};
-use crate::render::{self, RenderError, Resources, Source};
+use crate::render::{self, RenderError, Source};
 use crate::resource::{Change, Context, Fields, Refusal};
 
 /// Why there is no plan.
@@ -38,13 +38,17 @@ impl From<LiveError> for PlanError {
     }
 }
 
+/// Changes of a phase, by node.
+type Steps = BTreeMap<NodeName, Vec<Change>>;
+
 /// The plan that turns what was seen into what is wanted.
 pub fn build(source: &Source, observed: &Observed, now: time::OffsetDateTime) -> Result<Plan, PlanError> {
     known_phases(source)?;
     let mut plan = Plan::default();
-    let mut wanted = wanted(source, observed)?;
+    let mut own = own_changes(source, observed, None, now)?;
     for phase in &PHASES {
-        let (built, notes) = plan_phase(source, phase, observed, &mut wanted, now)?;
+        let own = own.remove(phase.name).unwrap_or_default();
+        let (built, notes) = plan_phase(source, phase, observed, own)?;
         plan.notes.extend(notes);
         plan.phases.extend(built);
     }
@@ -58,37 +62,48 @@ pub fn build_phase(
     observed: &Observed,
     now: time::OffsetDateTime,
 ) -> Result<Option<PhasePlan>, PlanError> {
-    Ok(plan_phase(source, phase, observed, &mut wanted(source, observed)?, now)?.0)
+    let own = own_changes(source, observed, Some(phase.name), now)?.remove(phase.name).unwrap_or_default();
+    Ok(plan_phase(source, phase, observed, own)?.0)
 }
 
-/// The resources of every node that was observed.
-fn wanted(source: &Source, observed: &Observed) -> Result<BTreeMap<NodeName, Resources>, RenderError> {
-    let each = observed.iter();
-    each.map(|(node, seen)| Ok((node.clone(), render::resources(source, node, Some(&seen.facts))?))).collect()
+/// What has to change of the nodes' own resources, by phase. One node after the other is rendered and compared: of what
+/// stays as it is nothing is kept.
+fn own_changes(
+    source: &Source,
+    observed: &Observed,
+    phase: Option<&str>,
+    now: time::OffsetDateTime,
+) -> Result<BTreeMap<String, Steps>, PlanError> {
+    let mut all: BTreeMap<String, Steps> = BTreeMap::new();
+    let nothing = Fields::new();
+    for (node, seen) in observed {
+        for (phase, resources) in render::resources_of(source, node, Some(&seen.facts), phase)? {
+            let mut changing = BTreeSet::new();
+            for resource in resources {
+                let fields = seen.fields.get(&resource.id()).unwrap_or(&nothing);
+                if let Some(change) = resource.compare(fields, &Context { changing: &changing, now })? {
+                    changing.insert(change.id.clone());
+                    all.entry(phase.clone()).or_default().entry(node.clone()).or_default().push(change);
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn plan_phase(
     source: &Source,
     phase: &'static Phase,
     observed: &Observed,
-    wanted: &mut BTreeMap<NodeName, Resources>,
-    now: time::OffsetDateTime,
+    own: Steps,
 ) -> Result<(Option<PhasePlan>, Vec<String>), PlanError> {
-    let mut steps: BTreeMap<NodeName, Vec<Change>> = BTreeMap::new();
     let (live, notes) = live::changes(phase.name, source, observed)?;
+    let mut steps = Steps::new();
     for (node, change) in live {
         steps.entry(node).or_default().push(change);
     }
-    for (node, seen) in observed {
-        let mut changing = BTreeSet::new();
-        let empty = Fields::new();
-        for resource in wanted.get_mut(node).and_then(|all| all.remove(phase.name)).unwrap_or_default() {
-            let fields = seen.fields.get(&resource.id()).unwrap_or(&empty);
-            if let Some(change) = resource.compare(fields, &Context { changing: &changing, now })? {
-                changing.insert(change.id.clone());
-                steps.entry(node.clone()).or_default().push(change);
-            }
-        }
+    for (node, changes) in own {
+        steps.entry(node).or_default().extend(changes);
     }
     for (node, change) in live::follows(source, observed, &steps) {
         steps.entry(node).or_default().push(change);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, merge_maps};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
+
+use serde_json::json;
 
 use super::Source;
 use super::context::{Facts, node_context, settings};
@@ -48,7 +50,34 @@ pub enum RenderError {
 
 /// All templates of a run, compiled once.
 #[derive(Debug)]
-pub struct Templates(Environment<'static>);
+pub struct Templates {
+    environment: Environment<'static>,
+    masks: Vec<Mask>,
+}
+
+/// How a secret is shown.
+#[derive(Debug)]
+struct Mask {
+    name: String,
+    /// What of it may stand in a file: itself, and its hash.
+    shown: [Secret; 2],
+    /// Its first characters.
+    start: Secret,
+    label: String,
+}
+
+impl Mask {
+    fn new(name: &str, secret: &Secret) -> Self {
+        // Its hash tells as little as a fingerprint only where nobody chose it.
+        let hash = Secret::new(sha256(secret.expose().as_bytes()));
+        Self {
+            name: name.to_owned(),
+            shown: [secret.clone(), hash],
+            start: Secret::new(start(secret)),
+            label: format!("‹{name} {}›", secret.fingerprint()),
+        }
+    }
+}
 
 impl Templates {
     /// Compiles the templates of `library`; they read secrets by `secret('name')`.
@@ -84,7 +113,8 @@ impl Templates {
             let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
             values.get(&name).map(|secret| start(secret).to_owned()).ok_or_else(unknown)
         });
-        Ok(Self(environment))
+        let masks = secrets.iter().map(|(name, secret)| Mask::new(name, secret)).collect();
+        Ok(Self { environment, masks })
     }
 }
 
@@ -98,27 +128,31 @@ fn start(secret: &Secret) -> &str {
 pub struct Renderer<'a> {
     source: &'a Source,
     node: String,
-    context: serde_json::Map<String, serde_json::Value>,
+    context: Value,
 }
 
 impl<'a> Renderer<'a> {
     /// A renderer with the context of `node`.
     pub fn new(source: &'a Source, name: &NodeName, node: &Node, facts: &Facts) -> Self {
-        Self { source, node: name.to_string(), context: node_context(source, name, node, facts) }
+        let context = Value::from(Serde(node_context(source, name, node, facts)));
+        Self { source, node: name.to_string(), context }
     }
 
     /// The rendered template, and the same with every secret masked.
     pub fn template(&self, manifest: &Manifest, template: &str) -> Result<(String, String), RenderError> {
-        let render = || self.source.templates.0.get_template(template)?.render(self.context_of(manifest));
+        let templates = &self.source.templates;
+        let render = || templates.environment.get_template(template)?.render(self.context_of(manifest));
         let content = render().map_err(|error| self.error(template, &error))?;
         let mut masked = content.clone();
-        let starts = self.source.library.templates.get(template).map_or("", String::as_str);
-        for (name, secret) in &self.source.secrets {
-            // Its hash tells as little as a fingerprint only where nobody chose it.
-            let hash = sha256(secret.expose().as_bytes());
-            let start = starts.contains(&format!("secret_start('{name}')")).then(|| start(secret));
-            for shown in [Some(secret.expose()), Some(hash.as_str()), start].into_iter().flatten() {
-                masked = masked.replace(shown, &format!("‹{name} {}›", secret.fingerprint()));
+        let text = self.source.library.templates.get(template).map_or("", String::as_str);
+        // Most templates name no secret, nor another template that might.
+        if ["secret", "include", "import", "extends"].iter().all(|word| !text.contains(word)) {
+            return Ok((content, masked));
+        }
+        for Mask { name, shown, start, label } in &templates.masks {
+            let start = text.contains(&format!("secret_start('{name}')")).then_some(start);
+            for secret in shown.iter().chain(start) {
+                masked = masked.replace(secret.expose(), label);
             }
         }
         Ok((content, masked))
@@ -126,14 +160,13 @@ impl<'a> Renderer<'a> {
 
     /// A text of the manifest, rendered.
     pub fn text(&self, manifest: &Manifest, text: &str) -> Result<String, RenderError> {
-        let rendered = self.source.templates.0.render_str(text, self.context_of(manifest));
+        let rendered = self.source.templates.environment.render_str(text, self.context_of(manifest));
         rendered.map_err(|error| self.error(&format!("(roles/{}.yaml: {text})", manifest.role), &error))
     }
 
     fn context_of(&self, manifest: &Manifest) -> Value {
-        let mut context = self.context.clone();
-        context.insert("settings".into(), settings(&self.source.cluster, manifest));
-        Value::from(Serde(context))
+        let own = json!({ "settings": settings(&self.source.cluster, manifest) });
+        merge_maps([Value::from(Serde(own)), self.context.clone()])
     }
 
     fn error(&self, template: &str, error: &Error) -> RenderError {

@@ -108,27 +108,45 @@ pub const PACKAGES: &str = "packages";
 
 /// Everything that `node` must have. Without facts the contents are empty: enough to ask, not to compare.
 pub fn resources(source: &Source, name: &NodeName, facts: Option<&Facts>) -> Result<Resources, RenderError> {
+    resources_of(source, name, facts, None)
+}
+
+/// The same of one phase alone, where one is named.
+pub fn resources_of(
+    source: &Source,
+    name: &NodeName,
+    facts: Option<&Facts>,
+    phase: Option<&str>,
+) -> Result<Resources, RenderError> {
+    let wanted = |of: &str| phase.is_none_or(|phase| phase == of);
     let Some(node) = source.cluster.nodes.get(name) else { return Ok(Resources::new()) };
     let renderer = facts.map(|facts| Renderer::new(source, name, node, facts));
     let builder = Builder { source, name, node, renderer, debian: facts.map(|facts| facts.debian) };
     let mut all = Resources::new();
-    all.insert(PACKAGES.into(), builder.packages());
+    if wanted(PACKAGES) {
+        all.insert(PACKAGES.into(), builder.packages());
+    }
     let roles = source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role));
     for manifest in roles {
-        for file in manifest.files.iter().filter(|file| file.stage == Stage::BeforePackages) {
+        let before = manifest.files.iter().filter(|file| file.stage == Stage::BeforePackages);
+        for file in before.filter(|_| wanted(PACKAGES)) {
             all.entry(PACKAGES.into()).or_default().insert(0, Box::new(builder.file(manifest, file)?));
         }
-        let own = builder.role(manifest)?;
-        all.entry(manifest.phase.clone()).or_default().extend(own);
+        if wanted(&manifest.phase) {
+            all.entry(manifest.phase.clone()).or_default().extend(builder.role(manifest)?);
+        }
     }
-    if node.roles.contains("base") {
+    if node.roles.contains("base") && wanted("base") {
         let base = all.entry("base".into()).or_default();
         let (file, live) = builder.sysctl();
         base.insert(0, Box::new(file));
         base.insert(1, Box::new(live));
     }
-    if node.roles.contains("firewall") {
-        let (v4, v6) = rules::render(&source.cluster, &source.library, name);
+    if node.roles.contains("firewall") && wanted("base") {
+        let (v4, v6) = match facts {
+            Some(_) => rules::render(&source.cluster, &source.library, name),
+            None => Default::default(),
+        };
         let confirm_within = source.cluster.inventory.firewall.confirm_within;
         // In front of the units, so that the one that loads the rules at boot finds them.
         all.entry("base".into()).or_default().insert(0, Box::new(Firewall { v4, v6, confirm_within }));

@@ -18,6 +18,10 @@ use crate::cluster::{Cluster, NodeName};
 
 /// Commands at once over one connection: servers refuse more than ten (`MaxSessions`), and a person may use one too.
 const SESSIONS: usize = 8;
+/// Log-ins at once: each is a process here and work for both sides.
+const LOG_INS: usize = 64;
+/// Commands at once on all nodes together, besides those that only hold something.
+const COMMANDS: usize = 256;
 /// How much longer than the node's own deadline we wait for its answer.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -34,8 +38,15 @@ pub struct Ssh {
     own: OnceCell<Arc<Session>>,
     connect_timeout: Duration,
     permits: Semaphore,
+    turns: Arc<Turns>,
     executions: AtomicUsize,
     trace: Option<Arc<Trace>>,
+}
+
+/// What all nodes share, so that a thousand of them do not take this machine away.
+struct Turns {
+    log_ins: Semaphore,
+    commands: Semaphore,
 }
 
 /// All nodes of a cluster.
@@ -49,6 +60,8 @@ impl Fleet {
     /// nodes is recorded in `trace`.
     pub fn new(cluster: &Cluster, dir: &Path, trace: Option<Trace>) -> std::io::Result<Self> {
         let trace = trace.map(Arc::new);
+        let turns = Arc::new(Turns { log_ins: Semaphore::new(LOG_INS), commands: Semaphore::new(COMMANDS) });
+        allow_files();
         // A socket path has about 100 bytes, so the folder is as short as it can be.
         let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;
         let ssh = &cluster.inventory.ssh;
@@ -88,6 +101,7 @@ impl Fleet {
                 own: OnceCell::new(),
                 connect_timeout,
                 permits: Semaphore::new(SESSIONS),
+                turns: Arc::clone(&turns),
                 executions: AtomicUsize::new(0),
                 trace: trace.clone(),
             };
@@ -112,6 +126,17 @@ impl Fleet {
             .iter()
             .map(|(name, host)| (name.clone(), host.executions.load(Ordering::Relaxed)))
             .collect()
+    }
+}
+
+/// Lets this process have as many open files as the system allows it: a node takes several.
+fn allow_files() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // Refused, it is enough for fewer nodes.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
 
@@ -145,6 +170,7 @@ impl Ssh {
             if let Some(session) = place.resume().await {
                 return Ok(Some(Arc::new(session)));
             }
+            let _turn = self.turns.log_ins.acquire().await;
             let from = Instant::now();
             let session = place.connect(&self.builder, &self.target).await;
             self.connected(from, session).map(Some)
@@ -157,6 +183,7 @@ impl Ssh {
     }
 
     async fn connect(&self) -> Result<Arc<Session>, Failure> {
+        let _turn = self.turns.log_ins.acquire().await;
         let from = Instant::now();
         let session = self.builder.connect_mux(&self.target).await;
         self.connected(from, session)
@@ -313,6 +340,8 @@ impl Host for Ssh {
         Box::pin(async move {
             let lost = |reason: &str| Failure::Lost { node: self.name.clone(), reason: reason.to_owned() };
             let _permit = self.permits.acquire().await.map_err(|_| lost("the run is ending"))?;
+            // Who only holds something gives his turn to nobody.
+            let _turn = if exec.hold.is_none() { self.turns.commands.acquire().await.ok() } else { None };
             let child = self.begin_anywhere(&exec).await?;
             self.finish(child, exec).await
         })

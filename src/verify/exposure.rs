@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Outcome, Verdict};
@@ -14,6 +16,8 @@ use crate::role::Library;
 
 /// A dropped packet gives no answer; a port that is open answers well within this.
 const PATIENCE: Duration = Duration::from_millis(700);
+/// Ports tried at once.
+const AT_ONCE: usize = 512;
 
 /// Tries every port that any role declares, on every node, from this machine: those that the manifests open to its
 /// address may answer, no other one.
@@ -21,6 +25,7 @@ pub async fn exposure(cluster: &Cluster, library: &Library) -> Vec<Verdict> {
     let all: BTreeSet<u16> =
         library.roles.values().flat_map(|manifest| manifest.ports.iter().map(|port| port.port)).collect();
     let mut tasks = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut intended: BTreeMap<NodeName, BTreeSet<u16>> = BTreeMap::new();
     for (name, node) in &cluster.nodes {
         let Some(here) = address_towards(node.address).await else { continue };
@@ -32,7 +37,9 @@ pub async fn exposure(cluster: &Cluster, library: &Library) -> Vec<Verdict> {
         intended.insert(name.clone(), open);
         for port in &all {
             let (name, target) = (name.clone(), SocketAddr::new(node.address, *port));
+            let turns = Arc::clone(&turns);
             tasks.spawn(async move {
+                let _turn = turns.acquire().await;
                 let answers =
                     matches!(tokio::time::timeout(PATIENCE, TcpStream::connect(target)).await, Ok(Ok(_)));
                 (name, target.port(), answers)
