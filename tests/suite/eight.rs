@@ -9,8 +9,8 @@ use crate::cluster::{Cluster, Done, Shape};
 use crate::crowd::Crowd;
 use crate::writer::Writer;
 use crate::{
-    Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, pipeline, redis,
-    rolled, unnoticed, virtual_ip,
+    Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, midway, pipeline,
+    redis, rolled, unnoticed, virtual_ip,
 };
 
 pub const SCENARIOS: &[(&str, Run)] = &[
@@ -49,6 +49,10 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("services-killed", failures::services_killed),
     ("etcd-stopped", failures::etcd_stopped),
     ("power-lost", failures::power_lost),
+    ("midway-etcd", midway::etcd),
+    ("midway-replica", midway::replica),
+    ("midway-manager", midway::manager),
+    ("midway-disk", midway::disk),
     ("unreachable", guards::unreachable),
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),
