@@ -117,11 +117,8 @@ pub fn probes(source: &Source, node: &NodeName, phase: Option<&str>) -> Vec<(Id,
     if runs("pgbouncer") && within(&["patroni", "databases", "haproxy"]) {
         probes.push((pgbouncer::id(), pgbouncer::probe()));
     }
-    if runs("redis") && within(&redis::PHASES) {
-        probes.push((redis::id(), redis::probe(source)));
-    }
-    if runs("sentinel") && within(&redis::PHASES) {
-        probes.push((redis::sentinel_id(), redis::sentinel_probe(source)));
+    if within(&redis::PHASES) {
+        probes.extend(redis::probes(source, runs));
     }
     probes
 }
