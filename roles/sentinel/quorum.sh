@@ -1,6 +1,7 @@
 #!/bin/sh
 # This Sentinel knows every other one and every replica, and together they could replace the primary.
 # ADDRESS: of this node. NAME: of the primary, as Sentinels call it. SENTINELS: addresses of all. REPLICAS: how many there are to be.
+# GATE: yes between two waves, when those that left are not forgotten yet.
 REDISCLI_AUTH=$(sed -n 2p /etc/redis/secret/sentinel-admin)
 export REDISCLI_AUTH
 ask() {
@@ -14,6 +15,10 @@ case $said in
         exit 1
         ;;
 esac
+if [ "${GATE:-no}" = yes ]; then
+    echo "$said"
+    exit 0
+fi
 field() {
     ask SENTINEL master "$NAME" | awk -v name="$1" 'found { print; exit } $0 == name { found = 1 }'
 }

@@ -65,3 +65,51 @@ pub async fn hand_over(source: &Source, hosts: &Hosts, wanted: &HandOver) -> Res
         _ => Err(stopped(&format!("the move was cut off: {}", reply.stderr.trim()))),
     }
 }
+
+/// The script against a Redis and a Sentinel that are made up: functions stand in the place of those that ask.
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// What the script prints, and what the old primary was told.
+    fn played(goes: &str) -> (String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let script = [
+            "NAME=x PORT=1 SENTINEL_PORT=2 FROM=a TO=b SENTINELS=s PASSWORD=p",
+            include_str!("hand_over.sh"),
+            include_str!("hand_over_test.sh"),
+            &format!("goes() {{ {goes}; }}"),
+            "main </dev/null\n",
+        ]
+        .join("\n");
+        let output = Command::new("sh").arg("-c").arg(script).env("FOLDER", folder.path()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let told = text(&output.stderr)
+            .lines()
+            .filter(|line| line.starts_with("told="))
+            .collect::<Vec<_>>()
+            .join(" ");
+        (text(&output.stdout), told)
+    }
+
+    #[test]
+    fn a_failover_that_takes_its_time_is_waited_for() {
+        let (said, told) = played("[ $1 = moving ] || [ $times -ge 3 ]");
+        assert!(said.contains("moved=yes"), "{said}");
+        assert_eq!(told, "told=CLIENT PAUSE 6000 WRITE");
+    }
+
+    #[test]
+    fn the_old_primary_takes_no_writes_while_it_may_still_be_replaced() {
+        let (said, told) = played("[ $1 = moving ]");
+        assert!(said.contains("failed=Sentinel did not move it in time"), "{said}");
+        assert_eq!(told, "told=CLIENT PAUSE 6000 WRITE");
+    }
+
+    #[test]
+    fn once_the_failover_is_given_up_writes_go_on() {
+        let (said, told) = played("[ $1 = moving ] && [ $times -lt 2 ]");
+        assert!(said.contains("failed=Sentinel did not move it in time"), "{said}");
+        assert_eq!(told, "told=CLIENT PAUSE 6000 WRITE told=CLIENT UNPAUSE");
+    }
+}

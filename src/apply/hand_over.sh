@@ -54,19 +54,32 @@ caught_up() {
     return 1
 }
 
-# named : Sentinel names the replica as the primary.
+# stayed : Sentinel names the old primary, and is not about to make another one.
+stayed() {
+    sentinel_at "$asked" SENTINEL MASTER "$NAME" | awk -v address="$FROM" '
+        key == "ip" { ip = $0 } key == "flags" { moves = /failover_in_progress/; found = 1 }
+        { key = (NR % 2 ? $0 : "") } END { exit !(found && ip == address && !moves) }'
+}
+
+# named : Sentinel names the replica as the primary, for as long as writes are held back. Two seconds of that are left over.
 named() {
-    sentinel_at "$asked" -r 120 -i 0.05 SENTINEL get-master-addr-by-name "$NAME" >"$pipe" 2>/dev/null &
-    while read -r line; do
-        [ "$line" != "$TO" ] || return 0
-    done <"$pipe"
+    while [ $(($(milliseconds) - begun)) -lt $((most - 4000)) ]; do
+        sentinel_at "$asked" -r 40 -i 0.05 SENTINEL get-master-addr-by-name "$NAME" >"$pipe" 2>/dev/null &
+        while read -r line; do
+            [ "$line" != "$TO" ] || return 0
+        done <"$pipe"
+        ! stayed || return 1
+    done
     return 1
 }
 
+# Writes that the old primary takes while it is being replaced are lost: then the pause ends by itself, when it does.
 paused=no
 end() {
     rm -f "$pipe"
-    if [ $paused = yes ]; then redis_at "$FROM" CLIENT UNPAUSE </dev/null >/dev/null; fi
+    if [ $paused = yes ] || { [ $paused = moving ] && stayed; }; then
+        redis_at "$FROM" CLIENT UNPAUSE </dev/null >/dev/null
+    fi
     prefer 100
 }
 
@@ -105,6 +118,7 @@ main() {
     [ "$(redis_at "$FROM" CLIENT PAUSE $most WRITE </dev/null)" = OK ] || fail "writes could not be held back"
     caught_up || fail "the replica did not catch up within three seconds"
     [ $(($(milliseconds) - begun)) -lt $((most / 3)) ] || fail "this machine is too busy: nothing was moved"
+    paused=moving
     said=$(sentinel_at "$asked" SENTINEL FAILOVER "$NAME")
     [ "$said" = OK ] || fail "Sentinel does not move it: $said"
     named || fail "Sentinel did not move it in time"

@@ -84,6 +84,8 @@ impl Apply {
                     Early::After(_) => *distance == 0,
                 })
                 .map(|(_, later)| *later)
+                // What touches a service that runs wants the checks of all that was made of it before.
+                .filter(|later| phases.iter().all(|one| !one.shares_roles(later) || one.only_starts()))
                 .filter(|later| later.only_starts() && self.needed(later).is_disjoint(&pending))
                 .filter(|later| begun.insert(later.phase.name))
                 .collect();

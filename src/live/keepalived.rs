@@ -14,21 +14,25 @@ pub fn id() -> Id {
     Id::new("keepalived", "addresses")
 }
 
-/// What tells who holds the addresses.
+/// What tells who holds the addresses, of any node.
 pub fn holder_probe(source: &Source) -> (Id, Call) {
-    (id(), probe(source))
+    (id(), Call::new("keepalived_held", words(source)))
 }
 
-pub fn probe(source: &Source) -> Call {
-    Call::new("keepalived_probe", virtual_ips(&source.cluster).iter().map(ToString::to_string))
+/// The same of a node that may hold them; and whether somebody else answers to them.
+pub fn probe(source: &Source) -> (Id, Call) {
+    (id(), Call::new("keepalived_probe", words(source)))
 }
 
-/// The nodes that hold each virtual address, of those that answer.
+fn words(source: &Source) -> Vec<String> {
+    virtual_ips(&source.cluster).iter().map(ToString::to_string).collect()
+}
+
+/// The nodes that hold each virtual address, of those that answer: also such as should not.
 pub fn holders(source: &Source, observed: &Observed) -> BTreeMap<IpAddr, BTreeSet<NodeName>> {
     let all = virtual_ips(&source.cluster).into_iter();
     all.map(|address| {
-        let nodes = source.cluster.with_role("keepalived").map(|(node, _)| node);
-        let holding = nodes.filter(|node| has(observed, node, "held", address));
+        let holding = observed.keys().filter(|node| has(observed, node, "held", address));
         (address, holding.cloned().collect())
     })
     .collect()

@@ -1,16 +1,29 @@
 # keepalived: which of the virtual addresses are here, and which of the others some machine answers to.
 
+# keepalived_has ADDRESS : it is on this machine.
+keepalived_has() {
+    [ -n "$(ip -o address show to "$1" 2>/dev/null)" ]
+}
+
+# keepalived_held ADDRESS…
+keepalived_held() {
+    keepalived_held=''
+    for keepalived_address in "$@"; do
+        if keepalived_has "$keepalived_address"; then keepalived_held="$keepalived_held $keepalived_address"; fi
+    done
+    printf 'held=%s\n' "$keepalived_held"
+}
+
 # keepalived_probe ADDRESS…
 keepalived_probe() {
-    keepalived_held='' keepalived_answers=''
+    keepalived_held "$@"
+    keepalived_answers=''
     for keepalived_address in "$@"; do
-        if [ -n "$(ip -o address show to "$keepalived_address" 2>/dev/null)" ]; then
-            keepalived_held="$keepalived_held $keepalived_address"
-        elif keepalived_answered "$keepalived_address"; then
+        if ! keepalived_has "$keepalived_address" && keepalived_answered "$keepalived_address"; then
             keepalived_answers="$keepalived_answers $keepalived_address"
         fi
     done
-    printf 'held=%s\nanswers=%s\n' "$keepalived_held" "$keepalived_answers"
+    printf 'answers=%s\n' "$keepalived_answers"
 }
 
 # keepalived_answered ADDRESS : whether the network resolves it to a machine now, whatever it did before. A datagram makes

@@ -111,17 +111,14 @@ pub fn probes(source: &Source, node: &NodeName, phase: Option<&str>) -> Vec<(Id,
     if runs("haproxy") && within(&["haproxy"]) && !source.cluster.inventory.applications.is_empty() {
         probes.push((applications::id(), applications::probe()));
     }
-    if runs("keepalived") && within(&[]) {
-        probes.push(holder_probe(source));
+    if within(&[]) && source.cluster.inventory.virtual_ip.is_some() {
+        probes.push(if runs("keepalived") { keepalived::probe(source) } else { holder_probe(source) });
     }
     if runs("pgbouncer") && within(&["patroni", "databases", "haproxy"]) {
         probes.push((pgbouncer::id(), pgbouncer::probe()));
     }
-    if runs("redis") && within(&redis::PHASES) {
-        probes.push((redis::id(), redis::probe(source)));
-    }
-    if runs("sentinel") && within(&redis::PHASES) {
-        probes.push((redis::sentinel_id(), redis::sentinel_probe(source)));
+    if within(&redis::PHASES) {
+        probes.extend(redis::probes(source, runs));
     }
     probes
 }

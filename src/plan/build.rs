@@ -113,11 +113,15 @@ fn plan_phase(
 
 fn known_phases(source: &Source) -> Result<(), PlanError> {
     let known = |name: &str| PHASES.iter().any(|phase| phase.name == name);
-    match source.library.roles.values().find(|manifest| !known(&manifest.phase)) {
+    let named = source.library.roles.values().flat_map(|manifest| {
+        let retired = manifest.units.iter().filter_map(|unit| unit.retired_in.as_ref());
+        retired.chain([&manifest.phase]).map(|phase| (&manifest.role, phase))
+    });
+    match named.into_iter().find(|(_, phase)| !known(phase)) {
         None => Ok(()),
-        Some(manifest) => Err(PlanError::Phase {
-            role: manifest.role.clone(),
-            phase: manifest.phase.clone(),
+        Some((role, phase)) => Err(PlanError::Phase {
+            role: role.clone(),
+            phase: phase.clone(),
             known: PHASES.iter().map(|phase| phase.name).collect::<Vec<_>>().join(", "),
         }),
     }

@@ -10,6 +10,8 @@ mod check;
 mod diff;
 mod phases;
 mod report;
+#[cfg(test)]
+mod retired_test;
 mod saved;
 mod select;
 mod waves;
@@ -27,7 +29,7 @@ pub(crate) use waves::arrange;
 use std::collections::BTreeMap;
 
 use crate::cluster::NodeName;
-use crate::resource::{Arg, Change, Effect, Id, Payload};
+use crate::resource::{Arg, Change, Effect, Id, Payload, Verb};
 use crate::role::Library;
 
 /// Everything that a run will do.
@@ -74,7 +76,8 @@ impl Plan {
         self.phases.is_empty()
     }
 
-    /// Leaves only certificates that are `meant`, by node and role, the units that take them, and what follows.
+    /// Leaves only certificates that are `meant`, by node and role, the units that take them, and what follows. Nothing is
+    /// taken away.
     pub fn keep_certificates(&mut self, meant: impl Fn(&NodeName, &str) -> bool, library: &Library) {
         let of_meant = |node: &NodeName, id: &Id| {
             library.roles.values().filter(|manifest| meant(node, &manifest.role)).any(|manifest| {
@@ -87,7 +90,9 @@ impl Plan {
         };
         for phase in &mut self.phases {
             phase.partial = true;
-            phase.retain(|node, change| change.last || of_meant(node, &change.id));
+            phase.retain(|node, change| {
+                change.verb != Verb::Delete && (change.last || of_meant(node, &change.id))
+            });
         }
         self.phases.retain(|phase| phase.changes().any(|(_, change)| change.id.kind == "certificate"));
     }
@@ -149,7 +154,8 @@ impl Step {
     fn only_certificates(&self) -> bool {
         let is = |kind: &'static str| move |change: &Change| change.id.kind == kind;
         let own = || self.changes.iter().filter(|change| !change.last);
-        let gentle = self.changes.iter().all(|change| change.effect <= Effect::Restart);
+        let gentle =
+            self.changes.iter().all(|change| change.effect <= Effect::Restart && change.verb != Verb::Delete);
         gentle
             && own().all(|change| is("certificate")(change) || is("unit")(change))
             && (own().next().is_none() || own().any(is("certificate")))
@@ -180,9 +186,14 @@ impl PhasePlan {
         self.waves.retain(|wave| !wave.steps.is_empty());
     }
 
-    /// Nothing that runs is touched.
+    /// Nothing that runs is touched, or taken away.
     pub fn only_starts(&self) -> bool {
-        self.changes().all(|(_, change)| change.effect <= Effect::Start)
+        self.changes().all(|(_, change)| change.effect <= Effect::Start && change.verb != Verb::Delete)
+    }
+
+    /// Whether a role has a part in both phases.
+    pub fn shares_roles(&self, other: &Self) -> bool {
+        self.phase.roles.iter().any(|role| other.phase.roles.contains(role))
     }
 
     /// Every change with its node.

@@ -145,12 +145,16 @@ impl Summary {
 fn clients(plan: &Plan) -> String {
     let effects = plan.effects();
     let count = |effect| effects.get(&effect).copied().unwrap_or(0);
-    match (count(Effect::Switchover), count(Effect::Restart)) {
+    let (stops, restarts) = (count(Effect::Stop), count(Effect::Restart));
+    match (count(Effect::Switchover), restarts + stops) {
         _ if count(Effect::Downtime) > 0 => {
             "clients will notice that the leader restarts: writes stop until it is back, some seconds"
                 .to_owned()
         }
         (0, 0) => "clients will notice nothing".to_owned(),
+        (0, all) if all == stops => format!(
+            "clients will notice that {stops} services leave their nodes: connections through them are cut once"
+        ),
         (0, restarts) => format!(
             "clients will notice {restarts} restarts, one node at a time: connections through it are cut once"
         ),

@@ -2,12 +2,12 @@
 //!
 //! What the cluster shares goes first, then what clients cannot notice, everywhere at once. Restarts follow, as many at
 //! a time as the role allows; the leader of PostgreSQL is last, after its leadership has moved. Only where PostgreSQL
-//! itself wants its leader restarted before its standbys does it go ahead of them, in its place. Behind all of them comes
-//! what follows from them.
+//! itself wants its leader restarted before its standbys does it go ahead of them, in its place. Services that leave a node
+//! do so one at a time when all that stays holds. Behind all of them comes what follows from them.
 
 use std::collections::BTreeMap;
 
-use super::{Phase, PhasePlan, Step, Wave};
+use super::{Phase, PhasePlan, Scope, Step, Wave};
 use crate::cluster::NodeName;
 use crate::live::{self, ClusterView, Observed};
 use crate::render::Source;
@@ -27,6 +27,7 @@ pub fn arrange(
     let mut rolling: Vec<Step> = Vec::new();
     let mut ahead = Wave::default();
     let mut leading: Option<Step> = None;
+    let mut leaving: Vec<Step> = Vec::new();
     let mut behind = Wave::default();
     for (node, changes) in steps {
         // What all members share is there before any of them starts with it, or restarts for it.
@@ -37,6 +38,13 @@ pub fn arrange(
         let (last, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|change| change.last);
         if !last.is_empty() {
             behind.steps.push(Step { node: node.clone(), changes: last });
+        }
+        // A phase of nodes knows no waves: there it is the first thing of the step.
+        let waits = phase.scope == Scope::Cluster && !source.trust.severed;
+        let leaves = |change: &Change| waits && change.effect == Effect::Stop;
+        let (stops, own): (Vec<_>, Vec<_>) = own.into_iter().partition(leaves);
+        if !stops.is_empty() {
+            leaving.push(Step { node: node.clone(), changes: stops });
         }
         if own.is_empty() {
             continue;
@@ -59,17 +67,23 @@ pub fn arrange(
     let mut waves: Vec<Wave> =
         [shared, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();
     let at_a_time = at_a_time(source, phase);
-    let mut rolling = rolling.into_iter().peekable();
-    while rolling.peek().is_some() {
-        waves.push(Wave { steps: rolling.by_ref().take(at_a_time).collect() });
-    }
+    waves.extend(one_after_the_other(rolling, at_a_time));
     if let Some(step) = leading {
         waves.extend(leader_waves(source, observed, step));
     }
+    waves.extend(one_after_the_other(leaving, at_a_time));
     if !behind.steps.is_empty() {
         waves.push(behind);
     }
     (!waves.is_empty()).then_some(PhasePlan { phase, waves, partial: false })
+}
+
+fn one_after_the_other(steps: Vec<Step>, at_a_time: usize) -> impl Iterator<Item = Wave> {
+    let mut steps = steps.into_iter().peekable();
+    std::iter::from_fn(move || {
+        steps.peek()?;
+        Some(Wave { steps: steps.by_ref().take(at_a_time).collect() })
+    })
 }
 
 impl Step {

@@ -29,7 +29,8 @@ use crate::cluster::{Cluster, Node, NodeName};
 use crate::inventory::model::Scalar;
 use crate::pki::{self, LeafRequest, OwnCertificate, San, Trust};
 use crate::resource::{
-    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, SYSCTL_FILE, Sysctl, Unit,
+    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, Retired, SYSCTL_FILE, Sysctl,
+    Unit,
 };
 use crate::role::{Layout, Library, Manifest, Stage, Takes};
 use crate::secrets::Secret;
@@ -151,6 +152,9 @@ pub fn resources_of(
         // In front of the units, so that the one that loads the rules at boot finds them.
         all.entry("base".into()).or_default().insert(0, Box::new(Firewall { v4, v6, confirm_within }));
     }
+    for (phase, unit) in builder.retired() {
+        all.entry(phase).or_default().insert(0, Box::new(unit));
+    }
     Ok(all)
 }
 
@@ -217,6 +221,23 @@ impl Builder<'_> {
             all.push(Box::new(unit_of(manifest, unit, &more)));
         }
         Ok(all)
+    }
+
+    /// The units of roles that the node does not have, by the phase in which they go. A role that nobody has any more is
+    /// switched off, and what it keeps is left as it is; but one that a part of the inventory places goes with that part.
+    fn retired(&self) -> Vec<(String, Retired)> {
+        let cluster = &self.source.cluster;
+        let own: BTreeSet<&str> =
+            self.manifests().flat_map(|manifest| &manifest.units).map(|unit| unit.name.as_str()).collect();
+        let lost = self.source.library.roles.values().filter(|manifest| {
+            let elsewhere = || cluster.with_role(&manifest.role).next().is_some();
+            !self.node.roles.contains(&manifest.role) && (manifest.placed_by.is_some() || elsewhere())
+        });
+        let units =
+            lost.flat_map(|manifest| &manifest.units).filter(|unit| !own.contains(unit.name.as_str()));
+        units
+            .filter_map(|unit| Some((unit.retired_in.clone()?, Retired { name: unit.name.clone() })))
+            .collect()
     }
 
     fn file(&self, manifest: &Manifest, file: &crate::role::File) -> Result<File, RenderError> {

@@ -81,7 +81,7 @@ impl std::fmt::Debug for Payload {
 /// place and validated before anything goes live, and everything is live before a service hears of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Order {
-    /// What keeps packages from starting with their own defaults.
+    /// What keeps packages from starting with their own defaults, and what leaves the node.
     Prepare,
     /// Packages.
     Install,
@@ -134,6 +134,8 @@ pub enum Effect {
     Start,
     /// Nothing: a service takes the change while it runs.
     Reload,
+    /// Connections through one node are cut once: a service leaves it.
+    Stop,
     /// Connections through one node are cut once.
     Restart,
     /// The leadership moves: writes pause for about two seconds.
@@ -149,6 +151,7 @@ impl Effect {
             Self::None => "",
             Self::Start => "start",
             Self::Reload => "reload",
+            Self::Stop => "stop",
             Self::Restart => "restart",
             Self::Switchover => "switchover",
             Self::Downtime => "downtime",

@@ -9,6 +9,7 @@ mod change;
 mod file;
 mod firewall;
 mod packages;
+mod retired;
 mod sysctl;
 mod unit;
 
@@ -17,6 +18,7 @@ pub use change::{Arg, Call, Change, Diff, Effect, Id, Order, Payload, Verb};
 pub use file::{Directory, File, Live};
 pub use firewall::Firewall;
 pub use packages::Packages;
+pub use retired::Retired;
 pub use sysctl::{SYSCTL_FILE, Sysctl};
 pub use unit::Unit;
 
@@ -64,6 +66,7 @@ pub const SHELL: &str = concat!(
     include_str!("file.sh"),
     include_str!("certificate.sh"),
     include_str!("unit.sh"),
+    include_str!("retired.sh"),
     include_str!("sysctl.sh"),
     include_str!("firewall.sh"),
 );

@@ -279,6 +279,9 @@ pub struct Unit {
     /// It runs for as long as the machine does; false for one that does its work at boot and ends.
     #[serde(default = "yes")]
     pub running: bool,
+    /// The phase in which it is stopped on a node that has lost the role; without one it is left as it is.
+    #[serde(default)]
+    pub retired_in: Option<String>,
 }
 
 /// A port and who may reach it.

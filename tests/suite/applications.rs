@@ -225,6 +225,7 @@ pub fn gone(cluster: &mut Cluster) -> Result<String> {
     cluster.write(&[])?;
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
+    cluster.on_all(&["a1", "a2"], "! systemctl is-active --quiet nginx")?;
     let tried = clients::only(cluster, &[5000, 5001, 5002])?;
     Ok(format!("{tried} ports tried by a client"))
 }

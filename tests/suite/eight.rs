@@ -9,8 +9,8 @@ use crate::cluster::{Cluster, Done, Shape};
 use crate::crowd::Crowd;
 use crate::writer::Writer;
 use crate::{
-    Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, midway, pipeline,
-    redis, rolled, unnoticed, virtual_ip,
+    Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, left, midway,
+    pipeline, redis, rolled, unnoticed, virtual_ip,
 };
 
 pub const SCENARIOS: &[(&str, Run)] = &[
@@ -57,7 +57,8 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),
     ("lowered", lowered),
-    ("grown", grown),
+    ("grown", left::grown),
+    ("left", left::left),
     ("virtual-ip-refused", virtual_ip::refused),
     ("virtual-ip-held-twice", virtual_ip::held_twice),
     ("applications", applications::deployed),
@@ -235,43 +236,6 @@ fn lowered(cluster: &mut Cluster) -> Result<String> {
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
     Ok(note)
-}
-
-/// Three members of etcd become five, three Sentinels five and two nodes of Redis three, in one run; and back, once
-/// what is no longer wanted of Redis has been stopped.
-fn grown(cluster: &mut Cluster) -> Result<String> {
-    let members = |cluster: &Cluster| -> Result<usize> {
-        let status = cluster.deploy(&["status", "--json"])?.json()?;
-        let all = status["etcd"]["members"].as_array().context("status lists no members of etcd")?.clone();
-        ensure!(all.iter().all(|member| member["healthy"] == true), "a member is not healthy: {all:?}");
-        Ok(all.len())
-    };
-    // What each Sentinel itself knows.
-    let watched = |cluster: &Cluster, others: usize, replicas: usize| -> Result<()> {
-        let status = cluster.deploy(&["status", "--json"])?.json()?;
-        let all = status["redis"]["sentinels"].as_array().context("status lists no Sentinels")?.clone();
-        let knows =
-            |one: &Value| one["others"] == others && one["replicas"] == replicas && one["quorum"] == true;
-        ensure!(all.len() == others + 1 && all.iter().all(knows), "the Sentinels: {all:?}");
-        Ok(())
-    };
-    let five = "[m1, m2, m3, a1, a2]";
-    let roles = format!("etcd: {{ on: {five} }}\nsentinel: {{ on: {five} }}\nredis: {{ on: [a1, a2, w1] }}");
-    cluster.write(&[("roles", &roles)])?;
-    let grown = cluster.deploy(&["apply", "--yes"])?;
-    ensure!(members(cluster)? == 5, "etcd has not five members");
-    watched(cluster, 4, 2)?;
-    cluster.settled()?;
-    cluster.on_all(&["a1", "a2"], "systemctl disable --now redis-sentinel")?;
-    cluster.on("w1", "systemctl disable --now redis-server")?;
-    // Only when the others have seen that they are down are they forgotten.
-    std::thread::sleep(Duration::from_secs(8));
-    cluster.write(&[])?;
-    let shrunk = cluster.deploy(&["apply", "--yes"])?;
-    ensure!(members(cluster)? == 3, "etcd has not three members");
-    watched(cluster, 2, 1)?;
-    cluster.settled()?;
-    Ok(format!("grown in {:.1} s, back in {:.1} s", grown.seconds, shrunk.seconds))
 }
 
 fn shown(cluster: &Cluster, parameter: &str) -> Result<String> {

@@ -27,6 +27,7 @@ mod failures;
 mod figures;
 mod guards;
 mod held;
+mod left;
 mod midway;
 mod outsider;
 mod pipeline;

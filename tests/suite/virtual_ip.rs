@@ -1,6 +1,8 @@
 //! The virtual address: whose it may not be, that it is never held twice unseen, and that clients get over its move.
 
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
@@ -11,8 +13,11 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use crate::cluster::Cluster;
 use crate::figures;
 use crate::outsider::Outsider;
+use crate::redis_writer::RedisWriters;
 use crate::writer::{Access, Writer};
 
+/// One knock that nobody hears takes this long, with a request in it.
+const KNOCK: Duration = Duration::from_millis(400);
 /// A machine that is no member and has this address.
 const STRANGER: u8 = 199;
 
@@ -21,7 +26,7 @@ fn address(cluster: &Cluster) -> Result<String> {
 }
 
 /// The one node that holds the address, as `status` says.
-fn holder(cluster: &Cluster) -> Result<String> {
+pub fn holder(cluster: &Cluster) -> Result<String> {
     let status = cluster.attempt(&["status", "--json"])?.json()?;
     let holders =
         status["virtual_ips"][0]["holders"].as_array().context("status knows no virtual address")?;
@@ -68,14 +73,17 @@ pub fn held_twice(cluster: &mut Cluster) -> Result<String> {
     Ok("held by two, and by none: `verify` says so".into())
 }
 
-/// The manager that holds the address loses its power under three clients: one through PgBouncer, one straight to the
-/// address, and one that asks an application.
+/// The manager that holds the address loses its power under clients of all kinds: through PgBouncer, straight to the
+/// address, of Redis, and such as ask an application.
 pub fn moved(cluster: &mut Cluster) -> Result<String> {
     let address = address(cluster)?;
     let first = holder(cluster)?;
     let pooled = Writer::start(cluster)?;
     let straight = Writer::start_by(Access::through(cluster, &address)?)?;
-    let doors: Vec<Door> = [5000, 443].iter().filter_map(|port| Door::watch(&address, *port)).collect();
+    let redis = RedisWriters::start(cluster)?;
+    let port = |number: u16| Door::watch(knocks(format!("{address}:{number}").parse().ok()?));
+    let request = asks(&address, &cluster.authority()?);
+    let doors: Vec<Door> = [port(5000), port(443), Door::watch(request)].into_iter().flatten().collect();
     ensure!(!doors.is_empty(), "{address} does not answer");
     cluster.lab("kill", &[&first])?;
     sleep(Duration::from_secs(6));
@@ -83,11 +91,16 @@ pub fn moved(cluster: &mut Cluster) -> Result<String> {
     let also = straight.flows_within(Duration::from_secs(20));
     cluster.lab("start", &[&first])?;
     flows.and(also)?;
+    redis.flow_within(Duration::from_secs(20))?;
     let healthy = cluster.healthy_within(Duration::from_secs(90))?;
     let gaps: Vec<Duration> = doors.into_iter().map(Door::longest).collect::<Result<_>>()?;
     let longest = gaps.iter().max().copied().unwrap_or_default();
     let (promise, slack) = (Duration::from_secs(3), Duration::from_secs(3));
-    ensure!(longest <= promise + slack, "the address was closed for {:.2} s", longest.as_secs_f64());
+    ensure!(longest <= promise + KNOCK, "the address was closed for {:.2} s", longest.as_secs_f64());
+    for (by, outcome) in redis.finish()? {
+        let what = format!("the same, Redis by {by}");
+        figures::record(&what, outcome, promise, slack, healthy)?;
+    }
     figures::record(
         "manager with the virtual address killed, by PgBouncer",
         pooled.finish()?,
@@ -112,6 +125,22 @@ pub fn moved(cluster: &mut Cluster) -> Result<String> {
     ))
 }
 
+/// Whether a port opens.
+fn knocks(target: SocketAddr) -> impl Fn() -> bool + Send {
+    move || TcpStream::connect_timeout(&target, Duration::from_millis(200)).is_ok()
+}
+
+/// Whether an application answers.
+fn asks(address: &str, authority: &Path) -> impl Fn() -> bool + Send + 'static {
+    let (resolved, authority) = (format!("shop.lab.test:443:{address}"), authority.to_owned());
+    move || {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--fail", "--noproxy", "*", "--connect-timeout", "0.2", "--max-time", "1"]);
+        curl.args(["--resolve", &resolved, "--cacert"]).arg(&authority).arg("https://shop.lab.test/");
+        curl.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+}
+
 /// A port that is knocked at without end.
 struct Door {
     stop: Arc<AtomicBool>,
@@ -120,9 +149,7 @@ struct Door {
 
 impl Door {
     /// None where nobody opens: 443 is there with applications only.
-    fn watch(address: &str, port: u16) -> Option<Self> {
-        let target: SocketAddr = format!("{address}:{port}").parse().ok()?;
-        let knock = move || TcpStream::connect_timeout(&target, Duration::from_millis(200)).is_ok();
+    fn watch(knock: impl Fn() -> bool + Send + 'static) -> Option<Self> {
         if !knock() {
             return None;
         }

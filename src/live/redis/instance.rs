@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use super::text::{self, directives, quoted};
 use super::users::{self, User};
-use super::{primary, tell};
+use super::{at_home, primary, tell};
 use crate::cluster::NodeName;
 use crate::live::{LiveError, Observed, Placed, fields, text as decoded, token};
 use crate::render::{RenderError, Source};
@@ -124,6 +124,7 @@ pub fn foreign(source: &Source, observed: &Observed) -> Result<(), Refusal> {
 
 pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, LiveError> {
     foreign(source, observed)?;
+    at_home(source, observed)?;
     let Some(primary) = primary(source, observed) else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for (node, _) in source.cluster.with_role("redis") {

@@ -11,10 +11,9 @@ mod users;
 mod tests;
 
 pub use hand_over::{HandOver, hand_over};
-pub use instance::{Instance, changes, foreign, id, instance, probe};
+pub use instance::{Instance, changes, foreign, id, instance};
 pub use sentinel::{
-    Watch, changes as sentinel_changes, id as sentinel_id, probe as sentinel_probe,
-    user_changes as sentinel_user_changes, watch,
+    Watch, changes as sentinel_changes, id as sentinel_id, user_changes as sentinel_user_changes, watch,
 };
 
 use std::collections::BTreeMap;
@@ -23,13 +22,47 @@ use std::net::IpAddr;
 use super::{Observed, Placed, fields};
 use crate::cluster::NodeName;
 use crate::render::Source;
-use crate::resource::{Call, Change, Effect, Id, Order, Payload, Verb};
+use crate::resource::{Call, Change, Effect, Id, Order, Payload, Refusal, Retired, Verb};
 
 /// Port of the Sentinels.
 pub const SENTINEL_PORT: u16 = 26379;
 
+/// The units of Redis and Sentinel.
+const SERVER: &str = "redis-server";
+const SENTINEL: &str = "redis-sentinel";
+
 /// The phases that look at Redis and its Sentinels.
 pub const PHASES: [&str; 3] = ["redis", "sentinel", "redis-passwords"];
+
+/// What to ask of a node that `runs` some roles: also of one that has lost a role and may still act in it.
+pub fn probes(source: &Source, runs: impl Fn(&str) -> bool) -> Vec<(Id, Call)> {
+    if source.cluster.with_role("redis").next().is_none() {
+        return Vec::new();
+    }
+    let own = |role: &str, unit: &str, call: Call| if runs(role) { call } else { Retired::asks(unit, call) };
+    vec![
+        (id(), own("redis", SERVER, instance::probe(source))),
+        (sentinel_id(), own("sentinel", SENTINEL, sentinel::probe(source))),
+    ]
+}
+
+/// Refuses to go on without the data of a primary that is no Redis node of the inventory: one that the Sentinels name, or,
+/// where they name nobody, one that has lost the role and still takes writes.
+fn at_home(source: &Source, observed: &Observed) -> Result<(), Refusal> {
+    let leads = |node: &&NodeName| instance(observed, node).is_some_and(|seen| seen.primary);
+    let homes = || source.cluster.with_role("redis").map(|(node, _)| node);
+    let stray = match named(source, observed) {
+        Some(address) => node_at(source, address).is_none().then(|| address.to_string()),
+        None if homes().next().is_none() || homes().any(|node| leads(&node)) => None,
+        None => source.cluster.nodes.keys().find(leads).map(ToString::to_string),
+    };
+    let Some(stray) = stray else { return Ok(()) };
+    Err(Refusal {
+        what: format!("the primary of Redis is {stray}, which is no Redis node of the inventory"),
+        hint: "take the node in again, move the primary by `deploy redis failover`, then take the node out"
+            .into(),
+    })
+}
 
 /// The node of the primary: whom most Sentinels name, or else who says so itself; of nodes that do not run yet, the
 /// first, from which the others copy.

@@ -61,19 +61,22 @@ sentinel_watch() {
 }
 
 # sentinel_forget PORT NAME OTHERS REPLICAS ADDRESS… : each Sentinel in turn forgets whom it knows, and goes on when it
-# knows as many others and replicas as there are to be: never two that know nobody.
+# knows at least as many others and replicas as there are to be: never two that know nobody.
 sentinel_forget() {
     redis_auth=$(sed -n 2p /etc/redis/secret/sentinel-admin)
     redis_port=$1
     redis_name=$2
-    redis_wanted="$3 $4"
+    redis_others=$3
+    redis_replicas=$4
     shift 4
     for redis_at in "$@"; do
         sentinel_at "$redis_at" SENTINEL RESET "$redis_name"
         redis_tries=0
-        until [ "$(sentinel_at "$redis_at" SENTINEL MASTER "$redis_name" | awk '
-            name == "num-slaves" { replicas = $0 } name == "num-other-sentinels" { others = $0 }
-            { name = (NR % 2 ? $0 : "") } END { print others, replicas }')" = "$redis_wanted" ]; do
+        until sentinel_at "$redis_at" SENTINEL MASTER "$redis_name" |
+            awk -v wanted_others="$redis_others" -v wanted_replicas="$redis_replicas" '
+                name == "num-slaves" { replicas = $0 } name == "num-other-sentinels" { others = $0 }
+                { name = (NR % 2 ? $0 : "") }
+                END { exit others == "" || others < +wanted_others || replicas < +wanted_replicas }'; do
             redis_tries=$((redis_tries + 1))
             if [ $redis_tries -ge 60 ]; then
                 echo "the Sentinel at $redis_at does not find as many others and replicas as there are to be"

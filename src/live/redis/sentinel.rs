@@ -1,17 +1,17 @@
 //! One Sentinel: whom it watches, by which settings, and whom it knows. The primary's address, the others and the
 //! replicas are its own; what is gone for good it is told to forget.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::text::{self, quoted, records};
 use super::users::{self, User};
-use super::{SENTINEL_PORT, named, node_at, primary, tell};
+use super::{SENTINEL, SENTINEL_PORT, SERVER, at_home, primary, tell};
 use crate::cluster::NodeName;
 use crate::live::{LiveError, Observed, Placed, fields, text as decoded};
 use crate::render::{RenderError, Source};
-use crate::resource::{Call, Change, Diff, Fields, Id, Order, Payload, Refusal, Verb, sha256};
+use crate::resource::{Call, Change, Diff, Fields, Id, Order, Payload, Refusal, Retired, Verb, sha256};
 
 /// The user and the secret that a Sentinel logs in to Redis with.
 const USER: &str = "sentinel";
@@ -106,13 +106,8 @@ fn secret<'a>(source: &'a Source, name: &str) -> &'a str {
 }
 
 pub fn changes(source: &Source, observed: &Observed) -> Result<(Vec<Placed>, Vec<String>), LiveError> {
-    let stranger = named(source, observed).filter(|address| node_at(source, *address).is_none());
-    if let Some(address) = stranger {
-        let what = format!("the primary of Redis is {address}, which is no Redis node of the inventory");
-        let hint =
-            "take the node in again, move the primary by `deploy redis failover`, then take the node out";
-        return Err(Refusal { what, hint: hint.into() }.into());
-    }
+    at_home(source, observed)?;
+    majority_stays(source, observed)?;
     let Some(primary) = primary(source, observed) else { return Ok((Vec::new(), Vec::new())) };
     let Some(leader) = source.cluster.nodes.get(&primary) else { return Ok((Vec::new(), Vec::new())) };
     let mut all = Vec::new();
@@ -129,6 +124,33 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<(Vec<Placed>, Vec
     let (forgotten, notes) = forget(source, observed);
     all.extend(forgotten);
     Ok((all, notes))
+}
+
+/// Of the Sentinels that run, more must stay than leave: else nobody could replace a primary that is lost meanwhile.
+fn majority_stays(source: &Source, observed: &Observed) -> Result<(), Refusal> {
+    let watches = source.cluster.nodes.iter().filter_map(|(name, node)| Some((node, watch(observed, name)?)));
+    let running: BTreeSet<IpAddr> = watches
+        .flat_map(|(node, watch)| {
+            let others = watch.others.into_iter().filter(|known| !known.down).map(|known| known.address);
+            others.chain([node.address])
+        })
+        .collect();
+    let staying = running.iter().filter(|address| has(source, "sentinel", **address)).count();
+    if running.is_empty() || staying * 2 > running.len() {
+        return Ok(());
+    }
+    Err(Refusal {
+        what: format!(
+            "of the {} Sentinels that run, only {staying} would stay: too few to replace a lost primary of Redis",
+            running.len()
+        ),
+        hint: "bring the others up, or move them one at a time".into(),
+    })
+}
+
+/// Whether a node with this address has the role.
+fn has(source: &Source, role: &str, address: IpAddr) -> bool {
+    source.cluster.with_role(role).any(|(_, node)| node.address == address)
 }
 
 /// The users of the Sentinels that run, in a phase before that in which they use each other's passwords, or restart.
@@ -221,15 +243,19 @@ fn forget(source: &Source, observed: &Observed) -> (Vec<Placed>, Vec<String>) {
         .with_role("sentinel")
         .filter_map(|(node, _)| Some((node, watch(observed, node)?)))
         .collect();
-    let is =
-        |role: &str, address: IpAddr| source.cluster.with_role(role).any(|(_, node)| node.address == address);
+    // What this run stops, in the same phase and before this, is gone by then.
+    let stops = |role: &str, address: IpAddr| {
+        let unit = Id::new("unit", if role == "redis" { SERVER } else { SENTINEL });
+        let mut nodes = source.cluster.nodes.iter().filter(|(_, node)| node.address == address);
+        nodes.any(|(node, _)| fields(observed, node, &unit).is_some_and(Retired::lingers))
+    };
     let mut gone: BTreeMap<IpAddr, (&str, bool)> = BTreeMap::new();
     for (_, watch) in &watches {
         let sentinels = watch.others.iter().map(|known| ("sentinel", known));
         for (role, known) in sentinels.chain(watch.replicas.iter().map(|known| ("redis", known))) {
-            if !is(role, known.address) {
+            if !has(source, role, known.address) {
                 let runs = gone.entry(known.address).or_insert((role, false));
-                runs.1 |= !known.down;
+                runs.1 |= !known.down && !stops(role, known.address);
             }
         }
     }
@@ -241,32 +267,39 @@ fn forget(source: &Source, observed: &Observed) -> (Vec<Placed>, Vec<String>) {
         .filter(|(_, (_, runs))| *runs)
         .map(|(address, (role, _))| {
             format!(
-                "{role}: {address} is no longer in the inventory and still runs; stop redis-{} there, and the Sentinels \
+                "{role}: {address} is no longer in the inventory and still runs; stop {} there, and the Sentinels \
                  forget it at the next apply",
-                if *role == "redis" { "server" } else { "sentinel" }
+                if *role == "redis" { SERVER } else { SENTINEL }
             )
         })
         .collect();
-    let (all, unsure) = (
-        source.cluster.with_role("sentinel").count(),
-        watches.iter().any(|(_, watch)| watch.trouble.is_some()),
-    );
     if !running.is_empty() {
         return (Vec::new(), running);
     }
     let addresses: Vec<String> = gone.keys().map(ToString::to_string).collect();
-    if watches.len() < all || unsure {
+    // One that this run starts has joined when the gate in front of this holds, which asks all of them anew.
+    let unit = Id::new("unit", SENTINEL);
+    let runs = |node: &NodeName| {
+        fields(observed, node, &unit)
+            .and_then(|seen| seen.get("active"))
+            .is_some_and(|state| state == "active")
+    };
+    let silent = || source.cluster.with_role("sentinel").filter(|(node, _)| watch(observed, node).is_none());
+    let missing = silent().any(|(node, _)| runs(node));
+    let unsure = silent().next().is_none() && watches.iter().any(|(_, watch)| watch.trouble.is_some());
+    if missing || unsure {
         let note = format!(
             "sentinel: {} is not forgotten while a Sentinel is missing: the others would be too few to agree",
             addresses.join(", ")
         );
         return (Vec::new(), vec![note]);
     }
+    let others = source.cluster.with_role("sentinel").count() - 1;
     let replicas = source.cluster.with_role("redis").count().saturating_sub(1);
     let args = [
         SENTINEL_PORT.to_string(),
         source.cluster.name().to_owned(),
-        (all - 1).to_string(),
+        others.to_string(),
         replicas.to_string(),
     ];
     let sentinels = source.cluster.with_role("sentinel").map(|(_, node)| node.address.to_string());

@@ -192,6 +192,105 @@ fn who_left_the_inventory_is_forgotten_once_it_is_gone() {
     assert!(changes[0].1.reason.contains("10.1.0.99"));
 }
 
+/// What a Sentinel says, with `from` in it turned into `to`.
+fn turn(observed: &mut Observed, node: &str, from: &str, to: &str) {
+    let own = observed.get_mut(&NodeName::from(node)).unwrap().fields.get_mut(&sentinel_id()).unwrap();
+    let said = crate::live::text(own, "said").unwrap();
+    assert!(said.contains(from), "{said}");
+    own.insert("said".into(), STANDARD.encode(said.replace(from, to)));
+}
+
+const FIVE: &str = "
+name: test
+nodes:
+  n1: { kind: [manager, worker, app], address: 10.1.0.11 }
+  n2: { kind: [manager, worker, app], address: 10.1.0.12 }
+  n3: { kind: [manager, worker, app], address: 10.1.0.13 }
+  n4: { kind: worker, address: 10.1.0.14 }
+  n5: { kind: worker, address: 10.1.0.15 }
+";
+
+/// Five machines of which n1 to n3 run everything; and what `roles` makes of them.
+fn five(roles: &str) -> (Source, Observed) {
+    let trust = || Trust::settled("authority", "0123456789ab");
+    let observed = running(&fixture::source(FIVE, trust()), &[]);
+    (fixture::source(&format!("{FIVE}roles: {roles}\n"), trust()), observed)
+}
+
+#[test]
+fn a_sentinel_that_is_lost_is_forgotten_in_the_run_that_brings_another() {
+    let (source, mut observed) = five("{ sentinel: { on: [n1, n2, n4] } }");
+    observed.get_mut(&NodeName::from("n3")).unwrap().fields.remove(&sentinel_id());
+    for node in ["n1", "n2"] {
+        turn(&mut observed, node, "=ckquorum", "name\nz\nip\n10.1.0.13\nflags\ns_down,sentinel\n=ckquorum");
+    }
+    let forgets = |observed: &Observed| {
+        let (changes, notes) = sentinel_changes(&source, observed).unwrap();
+        let forget = changes.iter().find(|(_, change)| change.calls[0].1.function == "sentinel_forget");
+        (forget.is_some_and(|(_, change)| change.last), notes.len())
+    };
+    assert_eq!(forgets(&observed), (true, 0));
+    // One that runs and does not answer is none that comes.
+    put(&mut observed, "n4", Id::new("unit", SENTINEL), &[("active", "active")]);
+    put(&mut observed, "n4", sentinel_id(), &[("configured", "yes")]);
+    assert_eq!(forgets(&observed), (false, 1));
+}
+
+#[test]
+fn what_the_run_itself_stops_is_forgotten_in_it() {
+    let (source, mut observed) = five("{ sentinel: { on: [n1, n2, n4] } }");
+    for node in ["n1", "n2"] {
+        turn(&mut observed, node, "=ckquorum", "name\nz\nip\n10.1.0.13\nflags\nsentinel\n=ckquorum");
+    }
+    let forgets = |observed: &Observed| {
+        let (changes, notes) = sentinel_changes(&source, observed).unwrap();
+        (changes.iter().any(|(_, change)| change.verb == Verb::Delete), notes.len())
+    };
+    assert_eq!(forgets(&observed), (false, 1));
+    let ours = [("started", "here"), ("active", "active"), ("enabled", "enabled")];
+    put(&mut observed, "n3", Id::new("unit", SENTINEL), &ours);
+    assert_eq!(forgets(&observed), (true, 0));
+}
+
+#[test]
+fn most_of_the_sentinels_that_run_have_to_stay() {
+    let refused = |roles: &str| {
+        let (source, observed) = five(roles);
+        sentinel_changes(&source, &observed).err().map(|error| error.to_string())
+    };
+    let said = refused("{ sentinel: { on: [n1, n4, n5] } }").unwrap();
+    assert_eq!(
+        said,
+        "of the 3 Sentinels that run, only 1 would stay: too few to replace a lost primary of Redis"
+    );
+    assert_eq!(refused("{ sentinel: { on: [n1, n2, n4] } }"), None);
+    // With n2 down already, it may not be n1 alone that is left.
+    let (source, mut observed) = five("{ sentinel: { on: [n1, n2, n4] } }");
+    observed.get_mut(&NodeName::from("n2")).unwrap().fields.remove(&sentinel_id());
+    for node in ["n1", "n3"] {
+        turn(&mut observed, node, "10.1.0.12\nflags\nsentinel", "10.1.0.12\nflags\ns_down,sentinel");
+    }
+    assert!(sentinel_changes(&source, &observed).is_err());
+}
+
+#[test]
+fn a_primary_on_a_node_without_the_role_is_not_left_behind() {
+    let refused = |roles: &str, sentinels: bool| {
+        let (source, mut observed) = five(roles);
+        if !sentinels {
+            observed.values_mut().for_each(|seen| drop(seen.fields.remove(&sentinel_id())));
+        }
+        changes(&source, &observed).err().map(|error| error.to_string())
+    };
+    let moved = "{ redis: { on: [n4, n5] } }";
+    let said = refused(moved, true).unwrap();
+    assert_eq!(said, "the primary of Redis is 10.1.0.12, which is no Redis node of the inventory");
+    assert!(refused(moved, false).unwrap().contains("is n2, which is no Redis node"));
+    for sentinels in [true, false] {
+        assert_eq!(refused("{ redis: { on: [n2, n4] } }", sentinels), None);
+    }
+}
+
 #[test]
 fn a_move_goes_to_the_replica_with_most_writes_or_where_it_is_asked_to() {
     let source = source();
