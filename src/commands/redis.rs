@@ -79,7 +79,9 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
 fn explain(error: HandOverError) -> anyhow::Error {
     let hint = match &error {
         HandOverError::Failure(failure) => failure.hint(),
-        HandOverError::Stopped { .. } => "writes go on, in 15 seconds at the latest; `deploy status` shows who is the primary".into(),
+        HandOverError::Stopped { .. } => {
+            "writes go on, in 15 seconds at the latest; `deploy status` shows who is the primary".into()
+        }
     };
     anyhow::Error::new(error).context(Hint(hint))
 }
