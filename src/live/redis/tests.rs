@@ -278,7 +278,9 @@ fn a_primary_on_a_node_without_the_role_is_not_left_behind() {
     let refused = |roles: &str, sentinels: bool| {
         let (source, mut observed) = five(roles);
         if !sentinels {
-            observed.values_mut().for_each(|seen| drop(seen.fields.remove(&sentinel_id())));
+            for seen in observed.values_mut() {
+                seen.fields.remove(&sentinel_id());
+            }
         }
         changes(&source, &observed).err().map(|error| error.to_string())
     };
