@@ -207,6 +207,9 @@ pub struct Render {
     /// Folder to write into, one folder for each node.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Write the script that asks a node what is there, too: `probe.sh` in its folder.
+    #[arg(long)]
+    pub probes: bool,
 }
 
 /// What to do with Redis.

@@ -128,6 +128,11 @@ async fn answers(
     Ok(answers)
 }
 
+/// The script that asks `node` about all its resources and live state. It holds no secret.
+pub fn probe(source: &Source, node: &NodeName) -> Result<String, RenderError> {
+    Ok(script(&questions(source, node, None)?))
+}
+
 /// Runs one script on every one of `hosts`, all at once.
 pub async fn ask_each(
     hosts: &Hosts,

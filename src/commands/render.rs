@@ -11,6 +11,7 @@ use super::Global;
 use super::project::Files;
 use crate::cli;
 use crate::live::secret_names;
+use crate::observe;
 use crate::pki::{OwnCertificate, Trust};
 use crate::render::{Facts, Source, resources};
 use crate::secrets::Secret;
@@ -47,6 +48,11 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
             let Some((path, content)) = resource.content() else { continue };
             let file = args.out.join(node.as_str()).join(path.trim_start_matches('/'));
             write(&file, &content)?;
+            written.push(file.display().to_string());
+        }
+        if args.probes {
+            let file = args.out.join(node.as_str()).join("probe.sh");
+            write(&file, &observe::probe(&source, node)?)?;
             written.push(file.display().to_string());
         }
     }

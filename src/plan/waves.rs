@@ -113,11 +113,38 @@ fn leader_waves(source: &Source, observed: &Observed, step: Step) -> Vec<Wave> {
     waves.into_iter().filter(|steps| !steps.is_empty()).map(|steps| Wave { steps }).collect()
 }
 
+/// What the roles of this phase that the cluster runs allow, the least of it.
 fn at_a_time(source: &Source, phase: &Phase) -> usize {
+    let runs = |role: &str| source.cluster.with_role(role).next().is_some();
     let manifests = source.library.roles.values().filter(|manifest| manifest.phase == phase.name);
     manifests
+        .filter(|manifest| runs(&manifest.role))
         .map(|manifest| manifest.rolling.at_a_time)
         .filter(|count| *count > 0)
         .min()
         .unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::fixture::{MIXED, source};
+    use crate::pki::Trust;
+    use crate::plan::PHASES;
+    use crate::role::{Manifest, Rolling};
+
+    #[test]
+    fn a_role_that_no_node_runs_holds_nobody_back() {
+        let mut source = source(MIXED, Trust::settled("authority", "0"));
+        let phase = PHASES.iter().find(|phase| phase.name == "services").unwrap();
+        let rolling = Rolling { at_a_time: 0, leader_last: false };
+        let own = Manifest { role: "own".into(), rolling, ..source.library.roles["nginx"].clone() };
+        source.library.roles.insert("own".into(), own);
+        let mut place = |role: &str| {
+            source.cluster.nodes.get_mut(&NodeName::from("a1")).unwrap().roles.insert(role.to_owned());
+            at_a_time(&source, phase)
+        };
+        assert_eq!(place("own"), usize::MAX);
+        assert_eq!(place("nginx"), 1);
+    }
 }

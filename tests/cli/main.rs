@@ -237,6 +237,23 @@ fn every_shipped_inventory_renders_for_all_its_nodes_and_twice_the_same() {
 }
 
 #[test]
+fn the_script_that_asks_a_node_is_written_where_it_is_asked_for() {
+    let out = tempfile::tempdir().unwrap();
+    let inventory = root().join("examples/full.yaml");
+    let render =
+        |words: &[&str]| printed(&[&["render", inventory.to_str().unwrap()], words].concat(), out.path());
+    render(&["--out", "plain"]);
+    render(&["--out", "more", "--probes"]);
+    for node in std::fs::read_dir(out.path().join("more")).unwrap() {
+        let name = node.unwrap().file_name();
+        let script = std::fs::read_to_string(out.path().join("more").join(&name).join("probe.sh")).unwrap();
+        assert!(script.ends_with("\nmain </dev/null\n"), "{script}");
+        assert!(!script.contains("(secret "), "{script}");
+        assert!(!out.path().join("plain").join(&name).join("probe.sh").exists());
+    }
+}
+
+#[test]
 fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
     let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
     std::fs::write(folder.path().join("ssh_config"), "Host *\n  HostName 127.0.0.1\n  Port 9\n").unwrap();

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a run without changes costs, against its floor in the same minute: bare `ssh NODE true` to the same nodes at
-# once, and the time that the probe itself takes on the slowest node. On a lab of its own, eight machines, taken down at the end. bench.sh DEPLOY
+# once, and the time that the probe itself takes on the slowest node. On a lab of its own, eight machines, taken down at the end.
+# cluster.sh DEPLOY
 set -euo pipefail
 deploy=$(realpath "$1")
 rounds=${BENCH_ROUNDS:-5}
