@@ -142,6 +142,9 @@ pub struct Apply {
     /// Change at most so many nodes at a time.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub parallel: Option<u16>,
+    /// Begin no further step once so many nodes have failed; steps that are under way end.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_fail: u16,
     /// Change machines that are new to the cluster even if `deploy check` finds them unfit.
     #[arg(long)]
     pub skip_preflight: bool,

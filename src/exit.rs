@@ -132,22 +132,37 @@ impl Exit {
             .unwrap_or(Self::Error)
     }
 
-    /// How a run ends that has stopped. What was taken back and what does not hold come before everything else; one that
-    /// has changed something is never told from its cause alone.
+    /// How a run ends that has stopped. Of several errors the gravest counts: what was taken back, then what was made in
+    /// part, then what does not hold.
     pub fn of_run(stopped: &Stopped) -> Self {
-        match &stopped.error {
+        const GRAVEST: [Exit; 3] = [Exit::TakenBack, Exit::Partial, Exit::Unverified];
+        let each: Vec<Self> =
+            stopped.error.each().iter().map(|error| Self::of_one(error, stopped.changed)).collect();
+        let gravest = GRAVEST.into_iter().find(|exit| each.contains(exit));
+        gravest.or_else(|| each.first().copied()).unwrap_or(Self::Error)
+    }
+
+    /// What was taken back and what does not hold is told apart from everything else; a run that has changed something is
+    /// never told from its cause alone.
+    fn of_one(error: &ApplyError, changed: bool) -> Self {
+        match error {
             ApplyError::TakenBack { .. } => Self::TakenBack,
-            ApplyError::Checks { restored, .. } if restored.iter().any(|one| one.error.is_some()) => {
-                Self::Partial
+            ApplyError::PutBack(restored) if restored.iter().all(|one| one.error.is_none()) => {
+                Self::TakenBack
             }
-            ApplyError::Checks { restored, .. } if !restored.is_empty() => Self::TakenBack,
             ApplyError::Checks { .. } => Self::Unverified,
-            _ if stopped.changed => Self::Partial,
+            _ if changed => Self::Partial,
             ApplyError::Observe(_) | ApplyError::Failure(_) => Self::Unreachable,
             ApplyError::Moved { .. } => Self::Stale,
             ApplyError::Plan(error) => Self::of_plan(error),
             ApplyError::Render(_) => Self::Inventory,
-            ApplyError::Step(_) | ApplyError::Change { .. } | ApplyError::CutOff { .. } => Self::Error,
+            ApplyError::Step(_)
+            | ApplyError::Change { .. }
+            | ApplyError::CutOff { .. }
+            | ApplyError::PutBack(_)
+            | ApplyError::NotBegun(_)
+            | ApplyError::Halted(_)
+            | ApplyError::Several(_) => Self::Error,
         }
     }
 
@@ -193,6 +208,8 @@ pub fn table() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use anyhow::Context;
 
     use super::*;
@@ -252,10 +269,25 @@ mod tests {
             outcome: Outcome::Fail,
             reason: "x".into(),
         };
-        let checks = |restored| ApplyError::Checks { verdicts: vec![verdict.clone()], restored };
-        assert_eq!(stopped(checks(vec![]), true), 8);
-        let restored = |error| Restored { node: "n1".into(), path: "/x".into(), error };
-        assert_eq!(stopped(checks(vec![restored(None)]), true), 9);
-        assert_eq!(stopped(checks(vec![restored(Some("x".into()))]), true), 7);
+        let checks = || ApplyError::Checks { verdicts: vec![verdict.clone()], journals: BTreeMap::default() };
+        assert_eq!(stopped(checks(), true), 8);
+        let restored =
+            |error| ApplyError::PutBack(vec![Restored { node: "n1".into(), path: "/x".into(), error }]);
+        let both = |error| ApplyError::of_all([checks(), restored(error)]).unwrap_err();
+        assert_eq!(stopped(both(None), true), 9);
+        assert_eq!(stopped(both(Some("x".into())), true), 7);
+    }
+
+    #[test]
+    fn of_several_errors_the_gravest_decides_whichever_comes_first() {
+        let lost = || ApplyError::Failure(Failure::Timeout { node: "n1".into(), seconds: 1 });
+        let back = || ApplyError::TakenBack { node: "n2".into(), id: "x".into(), reason: "x".into() };
+        let code = |errors: [ApplyError; 2], changed| {
+            code(Stopped { error: ApplyError::of_all(errors).unwrap_err(), changed })
+        };
+        assert_eq!((code([lost(), back()], true), code([back(), lost()], true)), (9, 9));
+        let checks = || ApplyError::Checks { verdicts: Vec::new(), journals: BTreeMap::default() };
+        assert_eq!((code([checks(), lost()], true), code([lost(), checks()], true)), (7, 7));
+        assert_eq!(code([lost(), lost()], false), 5);
     }
 }

@@ -3,16 +3,19 @@
 //! Each phase that has work begins by observing again what it will touch. What it then finds to do must be part of the
 //! approved plan; work that has been done meanwhile is left out, anything new stops the run.
 
+mod brake;
 mod error;
 mod event;
 mod hand_over;
 mod holder;
 mod lock;
+mod pipelines;
 mod restore;
 mod run;
 mod step;
 mod stopped;
 
+pub use brake::{Brake, Halt};
 pub use error::{ApplyError, Restored};
 pub use event::{Event, Events};
 pub use hand_over::{HandOverError, hand_over};

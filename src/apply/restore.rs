@@ -1,28 +1,114 @@
 //! Puts back certificates that their services do not serve: what a run cannot prove, it does not leave behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::{Apply, ApplyError, Restored};
 use crate::cluster::NodeName;
-use crate::plan::{CheckRun, Step};
+use crate::plan::{CheckRun, Phase, Step};
 use crate::resource::{Arg, Call, Change, Id, Order, Verb};
 use crate::verify::Verdict;
 
-/// The steps that bring back, on each node, the certificates of `made` that a failed check could not see served; each
-/// service takes them as it took the new ones.
-pub fn steps(made: &[Step], checks: &[CheckRun], failed: &[Verdict]) -> Vec<Step> {
+impl Apply {
+    /// Brings back certificates of `made` that are not served, after `error` has ended their phase; what became of each.
+    pub(super) async fn put_back(
+        &self,
+        phase: &'static Phase,
+        made: &[Step],
+        checks: &[CheckRun],
+        error: &ApplyError,
+    ) -> Option<ApplyError> {
+        if self.source.trust.severed {
+            // What was there before does not verify either.
+            return None;
+        }
+        let proofs = proofs(made, checks);
+        let mut failed = failed_of(&proofs, error);
+        if failed.is_empty() {
+            // What ended the phase came before they were looked at.
+            failed = self.failing(&proofs).await;
+        }
+        let mut restored = Vec::new();
+        for step in steps(made, &proofs, &failed, &broken(error)) {
+            let node = step.node.clone();
+            let paths: Vec<String> = certificates(&step).map(|change| change.id.name.clone()).collect();
+            let error = self.make(phase, step).await.err().map(|error| error.to_string());
+            let back = |path| Restored { node: node.clone(), path, error: error.clone() };
+            restored.extend(paths.into_iter().map(back));
+        }
+        self.prove(&mut restored, &proofs).await;
+        (!restored.is_empty()).then_some(ApplyError::PutBack(restored))
+    }
+
+    /// Looks whether what was put back is served, at least.
+    async fn prove(&self, restored: &mut [Restored], proofs: &[CheckRun]) {
+        let of = |one: &Restored, check: &CheckRun| {
+            check.node == one.node && check.proves == Some(Id::new("certificate", &one.path))
+        };
+        let back: Vec<CheckRun> = proofs
+            .iter()
+            .filter(|check| restored.iter().any(|one| one.error.is_none() && of(one, check)))
+            .cloned()
+            .collect();
+        let failed = self.failing(&back).await;
+        for one in restored.iter_mut().filter(|one| one.error.is_none()) {
+            let own = back.iter().filter(|check| of(one, check));
+            let mut failed = own.filter_map(|check| failed.iter().find(|verdict| is_of(verdict, check)));
+            one.error = failed.next().map(|verdict| format!("it is not served either: {}", verdict.reason));
+        }
+    }
+}
+
+fn is_of(verdict: &Verdict, check: &CheckRun) -> bool {
+    verdict.node == check.node && verdict.name == check.name
+}
+
+fn certificates(step: &Step) -> impl Iterator<Item = &Change> {
+    step.changes.iter().filter(|change| change.id.kind == "certificate" && change.verb == Verb::Update)
+}
+
+/// The checks that prove the certificates of `made` to be served.
+fn proofs(made: &[Step], checks: &[CheckRun]) -> Vec<CheckRun> {
+    let proves = |check: &&CheckRun| {
+        let mut own = made.iter().filter(|step| step.node == check.node).flat_map(certificates);
+        own.any(|change| check.proves.as_ref() == Some(&change.id))
+    };
+    checks.iter().filter(proves).cloned().collect()
+}
+
+/// The `proofs` that `error` says have failed.
+fn failed_of(proofs: &[CheckRun], error: &ApplyError) -> Vec<Verdict> {
+    let verdicts = error.each().iter().filter_map(|error| match error {
+        ApplyError::Checks { verdicts, .. } => Some(verdicts),
+        _ => None,
+    });
+    let own = |verdict: &&Verdict| proofs.iter().any(|check| is_of(verdict, check));
+    verdicts.flatten().filter(own).cloned().collect()
+}
+
+/// The nodes on which a change has failed.
+fn broken(error: &ApplyError) -> BTreeSet<&NodeName> {
+    let failed = error.each().iter().filter_map(|error| match error {
+        ApplyError::Change { node, .. } => Some(node),
+        _ => None,
+    });
+    failed.collect()
+}
+
+/// The steps that bring back, on each node, the certificates of `made` of which a proof has failed, and on `broken` nodes
+/// those that nothing can prove; each service takes them as it took the new ones.
+fn steps(made: &[Step], proofs: &[CheckRun], failed: &[Verdict], broken: &BTreeSet<&NodeName>) -> Vec<Step> {
     let mut by_node: BTreeMap<&NodeName, Vec<Change>> = BTreeMap::new();
     for step in made {
         let unproven = |id: &Id| {
-            let mut proofs =
-                checks.iter().filter(|check| check.node == step.node && check.proves.as_ref() == Some(id));
-            proofs.any(|check| failed.iter().any(|one| one.node == check.node && one.name == check.name))
+            let own =
+                || proofs.iter().filter(|check| check.node == step.node && check.proves.as_ref() == Some(id));
+            if own().next().is_none() {
+                return broken.contains(&step.node);
+            }
+            own().any(|check| failed.iter().any(|verdict| is_of(verdict, check)))
         };
-        let back: Vec<Change> = step
-            .changes
-            .iter()
-            .filter(|change| change.verb == Verb::Update && unproven(&change.id))
-            .filter_map(restored)
-            .collect();
+        let back: Vec<Change> =
+            certificates(step).filter(|change| unproven(&change.id)).filter_map(restored).collect();
         if back.is_empty() {
             continue;
         }
@@ -63,18 +149,23 @@ mod tests {
         }
     }
 
-    fn restored_on(verb: Verb, failing: &str) -> Vec<(String, Vec<&'static str>)> {
-        let check = CheckRun {
+    fn proof() -> CheckRun {
+        CheckRun {
             phase: "pgbouncer".into(),
             name: "pgbouncer/certificate-6432".into(),
             title: String::new(),
             node: "a1".into(),
             gate: false,
             proves: Some(Id::new("certificate", PATH)),
+            units: Vec::new(),
             script: String::new(),
             vars: BTreeMap::new(),
             within: 1,
-        };
+        }
+    }
+
+    /// The calls on each node, where the check that is named fails.
+    fn restored_on(verb: Verb, failing: &str) -> Vec<(String, Vec<&'static str>)> {
         let verdict = Verdict {
             name: failing.into(),
             title: String::new(),
@@ -82,7 +173,10 @@ mod tests {
             outcome: Outcome::Fail,
             reason: String::new(),
         };
-        let steps = steps(&[made(verb)], &[check], &[verdict]);
+        calls(&steps(&[made(verb)], &[proof()], &[verdict], &BTreeSet::new()))
+    }
+
+    fn calls(steps: &[Step]) -> Vec<(String, Vec<&'static str>)> {
         let calls = |step: &Step| {
             step.changes.iter().flat_map(|change| &change.calls).map(|(_, call)| call.function).collect()
         };
@@ -99,5 +193,18 @@ mod tests {
     fn another_check_that_fails_brings_nothing_back_and_a_first_certificate_has_none_before_it() {
         assert_eq!(restored_on(Verb::Update, "pgbouncer/write-and-read"), []);
         assert_eq!(restored_on(Verb::Create, "pgbouncer/certificate-6432"), []);
+    }
+
+    #[test]
+    fn what_no_port_proves_goes_back_where_its_step_failed_and_nowhere_else() {
+        let node = NodeName::from("a1");
+        let back = |broken| calls(&steps(&[made(Verb::Update)], &[], &[], &broken)).len();
+        assert_eq!((back(BTreeSet::from([&node])), back(BTreeSet::new())), (1, 0));
+    }
+
+    #[test]
+    fn only_what_was_made_anew_is_to_be_proven() {
+        assert_eq!(proofs(&[made(Verb::Update)], &[proof()]).len(), 1);
+        assert_eq!(proofs(&[made(Verb::Create)], &[proof()]).len(), 0);
     }
 }

@@ -1,16 +1,17 @@
 //! Runs the phases of an approved plan.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 
-use super::restore;
-use super::step;
-use super::{ApplyError, Event, Events, Restored};
+use super::pipelines::Pipelines;
+use super::step::{self, ended};
+use super::{ApplyError, Brake, Event, Events};
 use crate::cluster::NodeName;
 use crate::journal::Heading;
 use crate::observe::{self, Hosts};
@@ -18,7 +19,11 @@ use crate::pki::Authority;
 use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
 use crate::render::Source;
 use crate::resource::{Change, Effect};
+use crate::transport::{Exec, quote};
 use crate::verify::{self, Outcome, Verdict};
+
+/// How long a node may take to print the end of its journal.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// What a run needs.
 pub struct Apply {
@@ -34,6 +39,8 @@ pub struct Apply {
     pub heading: Heading,
     /// How many nodes may be changed at a time.
     pub parallel: Semaphore,
+    /// Keeps further steps from beginning.
+    pub brake: Brake,
     /// The clock.
     pub clock: fn() -> time::OffsetDateTime,
     /// Where the run says what happens.
@@ -46,27 +53,43 @@ impl Apply {
     /// Makes every change of the plan, phase by phase.
     pub async fn run(self: Arc<Self>, plan: Plan) -> Result<(), ApplyError> {
         let plan = Arc::new(plan);
-        let mut pipelines: JoinSet<(NodeName, Result<(), ApplyError>)> = JoinSet::new();
-        let mut pending: BTreeSet<NodeName> = BTreeSet::new();
-        for node in self.hosts.keys() {
-            let has_work = node_phases(&plan).any(|phase| phase.changes().any(|(on, _)| on == node));
-            if has_work {
-                pending.insert(node.clone());
-                let (apply, plan, node) = (Arc::clone(&self), Arc::clone(&plan), node.clone());
-                pipelines.spawn(async move {
-                    let done = apply.node_pipeline(&plan, &node).await;
-                    (node, done)
-                });
-            }
+        let mut pipelines = Pipelines::default();
+        let mut nodes: BTreeSet<NodeName> = node_phases(&plan)
+            .flat_map(PhasePlan::changes)
+            .map(|(node, _)| node.clone())
+            .filter(|node| self.hosts.contains_key(node))
+            .collect();
+        if let Some(first) = plan.canary().and_then(|node| nodes.take(node)) {
+            pipelines.begin(&self, &plan, &first);
+            pipelines.until(BTreeSet::is_empty).await;
         }
+        for node in &nodes {
+            pipelines.begin(&self, &plan, node);
+        }
+        let done = self.cluster_phases(&plan, &mut pipelines).await;
+        if done.is_err() {
+            self.brake.over();
+        }
+        let errors = pipelines.end().await;
+        // What stopped a run from outside is said before what follows from it.
+        ApplyError::of_all(errors.into_iter().chain(done.err()))
+            .map_err(|error| self.brake.halted().into_iter().chain([error]))
+            .or_else(ApplyError::of_all)
+    }
+
+    /// The phases of the cluster, each as soon as its nodes have come through their own.
+    async fn cluster_phases(&self, plan: &Plan, pipelines: &mut Pipelines) -> Result<(), ApplyError> {
         let mut phases: VecDeque<&PhasePlan> =
             plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster).collect();
         if plan.only_certificates() {
-            // Each of them concerns nobody but the service that gets it.
-            wait_for(&mut pipelines, &mut pending, BTreeSet::is_empty).await?;
-            let needed: Vec<BTreeSet<NodeName>> = phases.iter().map(|phase| self.needed(phase)).collect();
-            let all = phases.iter().zip(&needed).map(|(phase, nodes)| self.cluster_phase(phase, nodes, &[]));
-            return together(futures_util::future::join_all(all).await);
+            // Each of them concerns nobody but the service that gets it, and everything else is checked at the end.
+            let all = phases.iter().map(async |phase| {
+                let needed = self.needed(phase);
+                let mut own = self.own_checks(phase, &needed);
+                own.retain(|check| check.gate || check.proves.is_some());
+                self.cluster_phase(phase, &needed, &own, &[]).await
+            });
+            return ApplyError::of_all(join_all(all).await.into_iter().filter_map(Result::err));
         }
         let mut begun: BTreeSet<&str> = BTreeSet::new();
         while let Some(approved) = phases.pop_front() {
@@ -74,7 +97,11 @@ impl Apply {
                 continue;
             }
             let needed = self.needed(approved);
-            wait_for(&mut pipelines, &mut pending, |pending| needed.is_disjoint(pending)).await?;
+            pipelines.until(|pending| needed.is_disjoint(pending)).await;
+            if self.brake.is_on() || !pipelines.are_through(&needed) {
+                let left = phases.iter().chain([&approved]).flat_map(|phase| phase.changes());
+                return Err(ApplyError::NotBegun(left.map(|(node, _)| node.clone()).collect()));
+            }
             let early: Vec<&PhasePlan> = phases
                 .iter()
                 .enumerate()
@@ -86,12 +113,12 @@ impl Apply {
                 .map(|(_, later)| *later)
                 // What touches a service that runs wants the checks of all that was made of it before.
                 .filter(|later| phases.iter().all(|one| !one.shares_roles(later) || one.only_starts()))
-                .filter(|later| later.only_starts() && self.needed(later).is_disjoint(&pending))
+                .filter(|later| later.only_starts() && pipelines.are_through(&self.needed(later)))
                 .filter(|later| begun.insert(later.phase.name))
                 .collect();
-            self.cluster_phase(approved, &needed, &early).await?;
+            self.cluster_phase(approved, &needed, &self.own_checks(approved, &needed), &early).await?;
         }
-        wait_for(&mut pipelines, &mut pending, BTreeSet::is_empty).await
+        Ok(())
     }
 
     /// The nodes that a cluster phase looks at and works on.
@@ -101,10 +128,27 @@ impl Apply {
         own.chain(approved.changes().map(|(node, _)| node.clone())).collect()
     }
 
+    /// The checks of a phase on the nodes that it needs.
+    fn own_checks(&self, approved: &PhasePlan, needed: &BTreeSet<NodeName>) -> Vec<CheckRun> {
+        let own = |check: &&CheckRun| check.phase == approved.phase.name && needed.contains(&check.node);
+        self.checks.iter().filter(own).cloned().collect()
+    }
+
     /// The node phases of one node, one after the other.
-    async fn node_pipeline(&self, plan: &Plan, node: &NodeName) -> Result<(), ApplyError> {
+    pub(super) async fn node_pipeline(&self, plan: &Plan, node: &NodeName) -> Result<(), ApplyError> {
+        let done = self.node_work(plan, node).await;
+        if done.as_ref().is_err_and(|error| !matches!(error, ApplyError::NotBegun(_))) {
+            self.brake.failed(node);
+        }
+        done
+    }
+
+    async fn node_work(&self, plan: &Plan, node: &NodeName) -> Result<(), ApplyError> {
         let only: BTreeSet<NodeName> = [node.clone()].into();
         for approved in node_phases(plan).filter(|phase| phase.changes().any(|(on, _)| on == node)) {
+            if self.brake.is_on() {
+                return Err(ApplyError::NotBegun(only));
+            }
             let current = self.again(approved, &only).await?;
             for step in current.into_iter().flat_map(|phase| phase.waves).flat_map(|wave| wave.steps) {
                 self.step(approved.phase, step).await?;
@@ -113,25 +157,38 @@ impl Apply {
         Ok(())
     }
 
-    /// One phase for all its nodes. While it is checked, the `early` phases are made.
+    /// One phase for all its nodes. While it is checked, the `early` phases are made. Whatever ends it before it is proven,
+    /// certificates that are not served go back.
     async fn cluster_phase(
         &self,
         approved: &PhasePlan,
         needed: &BTreeSet<NodeName>,
+        own: &[CheckRun],
         early: &[&PhasePlan],
     ) -> Result<(), ApplyError> {
         let begun = Instant::now();
         let title = approved.phase.title;
         self.say(Event::PhaseStarted { title });
-        let current = self.again(approved, needed).await?;
-        let own: Vec<CheckRun> = self
-            .checks
-            .iter()
-            .filter(|check| check.phase == approved.phase.name && needed.contains(&check.node))
-            .cloned()
-            .collect();
-        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).map(CheckRun::as_gate).collect();
         let mut made: Vec<Step> = Vec::new();
+        if let Err(error) = self.work(approved, needed, own, early, &mut made).await {
+            let restored = self.put_back(approved.phase, &made, own, &error).await;
+            return ApplyError::of_all([error].into_iter().chain(restored));
+        }
+        self.say(Event::PhaseDone { title, took: begun.elapsed() });
+        Ok(())
+    }
+
+    /// The waves of a phase, a gate behind each, and its checks. The steps that were begun are in `made`.
+    async fn work(
+        &self,
+        approved: &PhasePlan,
+        needed: &BTreeSet<NodeName>,
+        own: &[CheckRun],
+        early: &[&PhasePlan],
+        made: &mut Vec<Step>,
+    ) -> Result<(), ApplyError> {
+        let current = self.again(approved, needed).await?;
+        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).map(CheckRun::as_gate).collect();
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
         while let Some(wave) = waves.next() {
             let gated = waves.peek().is_some() && !wave.ungated();
@@ -141,48 +198,15 @@ impl Apply {
                 self.check(&gates).await?;
             }
         }
-        let starts = futures_util::future::join_all(early.iter().map(|later| self.make_early(later)));
-        let (checked, started) = tokio::join!(self.check(&own), starts);
-        if let Err(error) = checked {
-            return Err(self.put_back(approved.phase, &made, &own, error).await);
-        }
-        started.into_iter().collect::<Result<(), ApplyError>>()?;
-        self.say(Event::PhaseDone { title, took: begun.elapsed() });
-        Ok(())
+        let starts = join_all(early.iter().map(|later| self.make_early(later)));
+        let (checked, started) = tokio::join!(self.check(own), starts);
+        ApplyError::of_all([checked].into_iter().chain(started).filter_map(Result::err))
     }
 
     /// The steps of one wave, all at once.
     async fn wave(&self, phase: &'static Phase, wave: Wave) -> Result<(), ApplyError> {
         let steps = wave.steps.into_iter().map(|step| self.step(phase, step));
-        futures_util::future::join_all(steps).await.into_iter().collect()
-    }
-
-    /// Brings back certificates that are not served; the error then says so.
-    async fn put_back(
-        &self,
-        phase: &'static Phase,
-        made: &[Step],
-        checks: &[CheckRun],
-        error: ApplyError,
-    ) -> ApplyError {
-        let ApplyError::Checks { verdicts, mut restored } = error else { return error };
-        if self.source.trust.severed {
-            // What was there before does not verify either.
-            return ApplyError::Checks { verdicts, restored };
-        }
-        for step in restore::steps(made, checks, &verdicts) {
-            let certificates = step.changes.iter().filter(|change| change.id.kind == "certificate");
-            let certificates: Vec<_> =
-                certificates.map(|change| (step.node.clone(), change.id.name.clone())).collect();
-            let outcome = self.step(phase, step).await;
-            let outcome = outcome.map_or_else(|error| Some(error.to_string()), |()| None);
-            restored.extend(certificates.into_iter().map(|(node, path)| Restored {
-                node,
-                path,
-                error: outcome.clone(),
-            }));
-        }
-        ApplyError::Checks { verdicts, restored }
+        ApplyError::of_all(join_all(steps).await.into_iter().filter_map(Result::err))
     }
 
     /// Makes the changes of a phase that need not wait for its turn; its checks come with all others, after the run.
@@ -236,11 +260,24 @@ impl Apply {
         Ok(current)
     }
 
-    /// Makes the changes of one step, and confirms those that want it over a new connection.
+    /// One step in its turn, unless the run stops before it.
     async fn step(&self, phase: &'static Phase, step: Step) -> Result<(), ApplyError> {
+        let _turn = self.parallel.acquire().await;
+        let node = step.node.clone();
+        if self.brake.is_on() {
+            return Err(ApplyError::NotBegun([node].into()));
+        }
+        let done = self.make(phase, step).await;
+        if done.is_err() {
+            self.brake.failed(&node);
+        }
+        done
+    }
+
+    /// Makes the changes of one step, and confirms those that want it over a new connection.
+    pub(super) async fn make(&self, phase: &'static Phase, step: Step) -> Result<(), ApplyError> {
         let Step { node, changes } = step;
         let Some(host) = self.hosts.get(&node) else { return Ok(()) };
-        let _turn = self.parallel.acquire().await;
         let begun = Instant::now();
         let title = phase.title;
         self.say(Event::StepStarted { node: node.clone(), phase: title, changes: changes.len() });
@@ -284,42 +321,52 @@ impl Apply {
     }
 
     async fn check(&self, checks: &[CheckRun]) -> Result<(), ApplyError> {
-        if checks.is_empty() {
+        let verdicts = self.failing(checks).await;
+        if verdicts.is_empty() {
             return Ok(());
         }
+        let journals = self.last_words(checks, &verdicts).await;
+        Err(ApplyError::Checks { verdicts, journals })
+    }
+
+    /// Those of `checks` that do not hold.
+    pub(super) async fn failing(&self, checks: &[CheckRun]) -> Vec<Verdict> {
+        if checks.is_empty() {
+            return Vec::new();
+        }
         self.say(Event::Checking { checks: checks.len() });
-        let verdicts = verify::run(&self.hosts, checks).await;
+        let mut verdicts = verify::run(&self.hosts, checks).await;
         for verdict in &verdicts {
             self.say(Event::Checked(verdict.clone()));
         }
-        let failed: Vec<Verdict> =
-            verdicts.into_iter().filter(|verdict| verdict.outcome == Outcome::Fail).collect();
-        if failed.is_empty() {
-            return Ok(());
+        verdicts.retain(|verdict| verdict.outcome == Outcome::Fail);
+        verdicts
+    }
+
+    /// What the services of failed checks have said last: one that starts and then ends is seen by its check alone.
+    async fn last_words(&self, checks: &[CheckRun], failed: &[Verdict]) -> BTreeMap<NodeName, String> {
+        let mut units: BTreeMap<&NodeName, BTreeSet<&String>> = BTreeMap::new();
+        for verdict in failed {
+            let same = |check: &&CheckRun| check.node == verdict.node && check.name == verdict.name;
+            let of = checks.iter().filter(same).flat_map(|check| &check.units);
+            units.entry(&verdict.node).or_default().extend(of);
         }
-        Err(ApplyError::Checks { verdicts: failed, restored: Vec::new() })
+        let asked = units.into_iter().filter(|(_, units)| !units.is_empty()).map(async |(node, units)| {
+            let mut script = String::from("set --");
+            for unit in units {
+                let _ = write!(script, " -u {}", quote(&format!("{unit}.service")));
+            }
+            let script = format!("{script}\n{}", include_str!("last_words.sh"));
+            let reply = self.hosts.get(node)?.run(Exec::script(script, LAST_WORDS)).await.ok()?;
+            Some((node.clone(), reply.stdout)).filter(|(_, said)| !said.trim().is_empty())
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     fn say(&self, event: Event) {
         // A run goes on when nobody listens.
         let _ = self.events.send(event);
     }
-}
-
-/// How phases ended that went side by side: one error with all of their checks, else the first.
-fn together(outcomes: Vec<Result<(), ApplyError>>) -> Result<(), ApplyError> {
-    let merged = outcomes.into_iter().filter_map(Result::err).reduce(|first, next| match (first, next) {
-        (
-            ApplyError::Checks { mut verdicts, mut restored },
-            ApplyError::Checks { verdicts: more, restored: back },
-        ) => {
-            verdicts.extend(more);
-            restored.extend(back);
-            ApplyError::Checks { verdicts, restored }
-        }
-        (first, _) => first,
-    });
-    merged.map_or(Ok(()), Err)
 }
 
 fn node_phases(plan: &Plan) -> impl Iterator<Item = &PhasePlan> {
@@ -334,50 +381,5 @@ fn covers(on: &NodeName, known: &Change, node: &NodeName, change: &Change) -> bo
     same_place && known.id == change.id && (known.calls == change.calls || starts)
 }
 
-/// What the script of a step said at its end.
-fn ended(node: &NodeName, changes: &[Change], stdout: &str, stderr: &str) -> Result<(), ApplyError> {
-    if stdout.lines().any(|line| line == ". done") {
-        return Ok(());
-    }
-    let failed = stdout.lines().find_map(|line| line.strip_prefix("! ")?.split_once(' '));
-    let Some((number, status)) = failed else {
-        let said = if stderr.trim().is_empty() { stdout } else { stderr };
-        return Err(ApplyError::CutOff { node: node.clone(), stderr: said.trim().to_owned() });
-    };
-    let id = number
-        .parse::<usize>()
-        .ok()
-        .and_then(|number| changes.get(number))
-        .map(|change| change.id.to_string());
-    let output = stdout.lines().filter(|line| line.starts_with("| ")).collect::<Vec<_>>().join("\n");
-    Err(ApplyError::Change {
-        node: node.clone(),
-        id: id.unwrap_or_default(),
-        status: status.to_owned(),
-        output,
-    })
-}
-
-/// Waits until enough node pipelines have ended; the first failure ends the wait.
-async fn wait_for(
-    pipelines: &mut JoinSet<(NodeName, Result<(), ApplyError>)>,
-    pending: &mut BTreeSet<NodeName>,
-    enough: impl Fn(&BTreeSet<NodeName>) -> bool,
-) -> Result<(), ApplyError> {
-    while !enough(pending) {
-        match pipelines.join_next().await {
-            Some(Ok((node, done))) => {
-                pending.remove(&node);
-                if let Err(error) = done {
-                    // The others finish what they are at: a step that is cut off helps nobody.
-                    let rest = async { while pipelines.join_next().await.is_some() {} };
-                    let _ = tokio::time::timeout(Duration::from_secs(1800), rest).await;
-                    return Err(error);
-                }
-            }
-            Some(Err(_)) => {}
-            None => return Ok(()),
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

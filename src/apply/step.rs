@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::ApplyError;
+use crate::cluster::NodeName;
 use crate::journal::Heading;
 use crate::pki::{Authority, LeafRequest};
 use crate::resource::{self, Arg, Call, Change, Order, Payload};
@@ -85,6 +87,30 @@ pub fn confirmation(run: &str, call: &Call) -> Exec {
     let mut script = prelude(&heading, "confirm");
     let _ = writeln!(script, "act 0 {}\nfinish\n}}\nmain </dev/null", call.function);
     Exec::script(script, Duration::from_secs(60))
+}
+
+/// What the script of a step said at its end.
+pub fn ended(node: &NodeName, changes: &[Change], stdout: &str, stderr: &str) -> Result<(), ApplyError> {
+    if stdout.lines().any(|line| line == ". done") {
+        return Ok(());
+    }
+    let failed = stdout.lines().find_map(|line| line.strip_prefix("! ")?.split_once(' '));
+    let Some((number, status)) = failed else {
+        let said = if stderr.trim().is_empty() { stdout } else { stderr };
+        return Err(ApplyError::CutOff { node: node.clone(), stderr: said.trim().to_owned() });
+    };
+    let id = number
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| changes.get(number))
+        .map(|change| change.id.to_string());
+    let output = stdout.lines().filter(|line| line.starts_with("| ")).collect::<Vec<_>>().join("\n");
+    Err(ApplyError::Change {
+        node: node.clone(),
+        id: id.unwrap_or_default(),
+        status: status.to_owned(),
+        output,
+    })
 }
 
 fn prelude(heading: &Heading, phase: &str) -> String {

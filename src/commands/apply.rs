@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::Global;
 use super::project::Project;
 use super::who::who;
-use crate::apply::{Apply, ApplyError, Lock, LockError, Owner, Stopped};
+use crate::apply::{Apply, ApplyError, Brake, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::inventory::REDIS;
@@ -31,8 +31,11 @@ use crate::{cli, journal, live, observe, plan, preflight, ui};
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let begun = Instant::now();
     let inventory = &args.target.inventory;
-    let mut how =
-        How { parallel: args.parallel.map_or(Semaphore::MAX_PERMITS, usize::from), ..How::default() };
+    let mut how = How {
+        parallel: args.parallel.map_or(Semaphore::MAX_PERMITS, usize::from),
+        max_fail: args.max_fail.into(),
+        ..How::default()
+    };
     let (mut project, plan) = if let Some(file) = &args.plan {
         let (saved, mut project) = super::saved::open(global, inventory, file).await?;
         let plan = super::saved::plan(&saved, &mut project, inventory, file).await?;
@@ -109,6 +112,8 @@ async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
 pub struct How {
     /// How many nodes may be changed at a time.
     parallel: usize,
+    /// No further step begins once so many nodes have failed.
+    max_fail: usize,
     /// The saved plan that it is.
     plan: Option<String>,
     /// The run that it goes back to.
@@ -117,7 +122,7 @@ pub struct How {
 
 impl Default for How {
     fn default() -> Self {
-        Self { parallel: Semaphore::MAX_PERMITS, plan: None, back_to: None }
+        Self { parallel: Semaphore::MAX_PERMITS, max_fail: 1, plan: None, back_to: None }
     }
 }
 
@@ -215,6 +220,7 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
         checks: checks.clone(),
         heading: heading(project, &run, &how),
         parallel: Semaphore::new(how.parallel),
+        brake: Brake::new(how.max_fail),
         clock: time::OffsetDateTime::now_utc,
         events,
         changed: AtomicBool::new(false),
@@ -259,10 +265,10 @@ pub async fn lock(project: &Project, run: &str) -> Result<Lock> {
 }
 
 fn explain(stopped: Stopped) -> anyhow::Error {
-    let hint = match &stopped.error {
-        ApplyError::Failure(failure) => failure.hint(),
-        ApplyError::Moved { .. } => "look at the new plan and apply it".into(),
-        ApplyError::TakenBack { .. } => {
+    let hint = match stopped.error.each().first() {
+        Some(ApplyError::Failure(failure)) => failure.hint(),
+        Some(ApplyError::Moved { .. }) => "look at the new plan and apply it".into(),
+        Some(ApplyError::TakenBack { .. }) => {
             "check `access.admin`: it must hold the address that you come from; nothing is left of the new rules".into()
         }
         _ => "mend the cause and run the same command again: it goes on where this run stopped".into(),

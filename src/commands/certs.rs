@@ -26,11 +26,7 @@ pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
         (Some(CertsCommand::Renew(args)), _) => renew(global, args).await,
         (Some(CertsCommand::RotateCa(args)), _) => rotate(global, args).await,
         (Some(CertsCommand::Revoke { node, rotate: args }), _) => {
-            ui::talk(&format!(
-                "No service of this cluster reads a revocation list: a new authority takes the place of the old one, \
-                 and every certificate of {node} that is in other hands ends with that.\n"
-            ));
-            rotate(global, args).await
+            super::revoke::run(global, node, args).await
         }
         (None, Some(inventory)) => list(global, inventory, wanted.within).await,
         (None, None) => bail!("no inventory is named"),
@@ -134,7 +130,13 @@ fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
 }
 
 async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
-    let inventory = args.target.inventory.display();
+    let mut project = opened(global, args).await?;
+    hand_over(global, args, &mut project).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A cluster with an authority to go on from.
+pub async fn opened(global: &Global, args: &RotateCa) -> Result<Project> {
     if !args.lost_key {
         store_with_ca(global, &args.target.inventory)?;
     }
@@ -142,6 +144,21 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
     if args.lost_key {
         project.adopt().await?;
     }
+    Ok(project)
+}
+
+/// Whether a hand-over came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The new authority is the only one.
+    Whole,
+    /// One step was made, or shown.
+    Part,
+}
+
+/// Goes on from one authority to the next, step by step.
+pub async fn hand_over(global: &Global, args: &RotateCa, project: &mut Project) -> Result<Ending> {
+    let inventory = args.target.inventory.display();
     loop {
         project.require_next()?;
         let begun = Instant::now();
@@ -151,24 +168,24 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
         project.take_step(reached)?;
         let severed = project.source.trust.severed;
         if reached.step == Handover::Done && !severed {
-            return finish(global, &mut project);
+            return finish(global, project);
         }
-        let plan = super::plan::from(&project, &observed).await?;
+        let plan = super::plan::from(project, &observed).await?;
         if plan.is_empty() && severed {
-            return finish(global, &mut project);
+            return finish(global, project);
         }
         if plan.is_empty() {
             bail!("the nodes are in a state that no step leads out of; `deploy certs {inventory}` shows it");
         }
         if !global.json {
-            tell_step(&project, reached, &inventory.to_string());
+            tell_step(project, reached, &inventory.to_string());
         }
         if args.dry_run {
             super::plan::show(global, &plan);
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Ending::Part);
         }
         confirm(global, args.yes, &plan)?;
-        let done = carry_out(&mut project, plan).await?;
+        let done = carry_out(project, plan).await?;
         done.tell(global, begun, json!({}));
         if !done.verified() {
             let hint =
@@ -177,21 +194,21 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
             return Err(anyhow::Error::new(ended).context(Hint(hint)));
         }
         if severed {
-            return finish(global, &mut project);
+            return finish(global, project);
         }
         if args.step && reached.step != Handover::Drop {
             nothing(global, &format!("`deploy certs rotate-ca {inventory}` makes the next step"));
-            return Ok(ExitCode::SUCCESS);
+            return Ok(Ending::Part);
         }
     }
 }
 
 /// The new authority is the only one from now on.
-fn finish(global: &Global, project: &mut Project) -> Result<ExitCode> {
+fn finish(global: &Global, project: &mut Project) -> Result<Ending> {
     project.store.promote_next_ca();
     project.save()?;
     nothing(global, Handover::Done.title());
-    Ok(ExitCode::SUCCESS)
+    Ok(Ending::Whole)
 }
 
 /// What a step does, and what is to be known before it is made.

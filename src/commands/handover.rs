@@ -44,17 +44,19 @@ impl Project {
         expired(self.store.ca()?)
     }
 
-    /// Has an authority to go on to: one that has expired on its way there is a thing of the past as well.
-    pub fn require_next(&mut self) -> Result<()> {
+    /// Has an authority to go on to, and says whether it was made for that: one that has expired on its way there is a
+    /// thing of the past as well.
+    pub fn require_next(&mut self) -> Result<bool> {
         if self.store.next_ca().and_then(expired).is_some() {
             self.store.promote_next_ca();
         }
-        if self.store.next_ca().is_none() {
+        let none = self.store.next_ca().is_none();
+        if none {
             let (name, now) = (self.source.cluster.name(), time::OffsetDateTime::now_utc());
             let new = Authority::create(name, now, Authority::DEFAULT_YEARS, &mut rand::rng())?;
             self.store.set_next_ca(new.to_material());
         }
-        Ok(())
+        Ok(none)
     }
 
     /// Where the nodes are on the way to the next authority, if there is one.

@@ -15,6 +15,7 @@ mod plan;
 mod project;
 mod redis;
 mod render;
+mod revoke;
 mod rollback;
 mod saved;
 mod secrets;

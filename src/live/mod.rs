@@ -46,7 +46,7 @@ pub use redis::{
     instance as redis_instance, named as redis_named, node_at as redis_node_at, primary as redis_primary,
     watch as sentinel_watch,
 };
-pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses};
+pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses, secrets_of};
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::Cluster;
-use crate::role::Library;
+use crate::cluster::{Cluster, NodeName};
+use crate::role::{Library, Manifest};
 use crate::secrets::Form;
 
 use super::objects::REWIND;
@@ -24,28 +24,43 @@ pub fn secret_uses(cluster: &Cluster, library: &Library) -> BTreeMap<String, Sec
     for role in login_roles(cluster) {
         add(&mut uses, password_of(&role), format!("PostgreSQL role {role}"), Form::Password);
     }
-    for manifest in
-        library.roles.values().filter(|manifest| cluster.with_role(&manifest.role).next().is_some())
-    {
-        let role = &manifest.role;
-        let form = match role.as_str() {
-            "redis" | "sentinel" => Form::Word,
-            role if Library::is_built_in(role) => Form::Quoted,
-            _ => Form::Text,
-        };
-        for file in &manifest.files {
-            for name in library.templates.get(&file.template).into_iter().flat_map(|text| asked_for(text)) {
-                add(&mut uses, name, format!("{role}: {}", file.path), form);
-            }
-        }
-        // A check gets its values quoted, whatever they hold.
-        for check in &manifest.checks {
-            for name in check.vars.values().flat_map(|text| asked_for(text)) {
-                add(&mut uses, name, format!("{role}: check {}", check.name), Form::Text);
-            }
+    let used = |manifest: &&Manifest| cluster.with_role(&manifest.role).next().is_some();
+    for manifest in library.roles.values().filter(used) {
+        for (name, place, form) in of_role(library, manifest) {
+            add(&mut uses, name, place, form);
         }
     }
     uses
+}
+
+/// The names of the secrets that a node is given by its roles; `None` where it is in the inventory no more.
+pub fn secrets_of(cluster: &Cluster, library: &Library, node: &NodeName) -> Option<BTreeSet<String>> {
+    let roles = &cluster.nodes.get(node)?.roles;
+    let own = library.roles.values().filter(|manifest| roles.contains(&manifest.role));
+    Some(own.flat_map(|manifest| of_role(library, manifest)).map(|(name, ..)| name).collect())
+}
+
+/// What a role's files and checks ask for: secret, place, and what its value may hold there.
+fn of_role(library: &Library, manifest: &Manifest) -> Vec<(String, String, Form)> {
+    let role = &manifest.role;
+    let form = match role.as_str() {
+        "redis" | "sentinel" => Form::Word,
+        role if Library::is_built_in(role) => Form::Quoted,
+        _ => Form::Text,
+    };
+    let mut all = Vec::new();
+    for file in &manifest.files {
+        for name in library.templates.get(&file.template).into_iter().flat_map(|text| asked_for(text)) {
+            all.push((name, format!("{role}: {}", file.path), form));
+        }
+    }
+    // A check gets its values quoted, whatever they hold.
+    for check in &manifest.checks {
+        for name in check.vars.values().flat_map(|text| asked_for(text)) {
+            all.push((name, format!("{role}: check {}", check.name), Form::Text));
+        }
+    }
+    all
 }
 
 /// The names of every secret that the roles in use need.
@@ -95,6 +110,18 @@ mod tests {
     fn secrets_are_found_in_templates() {
         let names: Vec<_> = asked_for("a {{ secret('x/y') }} b {{ secret(\"z\") }} secret(name)").collect();
         assert_eq!(names, ["x/y", "z"]);
+    }
+
+    #[test]
+    fn a_node_is_given_what_its_roles_ask_for_and_nothing_else() {
+        let library = Library::built_in().unwrap();
+        let text = crate::live::fixture::MIXED;
+        let cluster = Cluster::new(inventory::parse("test.yaml", text).unwrap().0, &library);
+        let of = |node: &str| secrets_of(&cluster, &library, &node.into());
+        let (app, worker) = (of("a1").unwrap(), of("w1").unwrap());
+        assert!(app.contains("pgbouncer/auth") && !app.contains("patroni/rewind"), "{app:?}");
+        assert!(worker.contains("patroni/rewind") && !worker.contains("pgbouncer/auth"), "{worker:?}");
+        assert_eq!(of("w9"), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct CheckRun {
     pub gate: bool,
     /// The certificate that it proves to be served.
     pub proves: Option<Id>,
+    /// The units of its role, without `.service`: whose journal tells why it does not hold.
+    pub units: Vec<String>,
     /// The script.
     pub script: String,
     /// Its variables. They may hold secrets.
@@ -54,6 +56,7 @@ pub fn checks(source: &Source, known: &BTreeMap<NodeName, Facts>) -> Result<Vec<
         let Some(node) = source.cluster.nodes.get(name) else { continue };
         let renderer = Renderer::new(source, name, node, facts);
         for manifest in source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role)) {
+            let units: Vec<String> = manifest.units.iter().map(|unit| unit.name.clone()).collect();
             let first = source
                 .cluster
                 .with_role(&manifest.role)
@@ -74,6 +77,7 @@ pub fn checks(source: &Source, known: &BTreeMap<NodeName, Facts>) -> Result<Vec<
                     node: name.clone(),
                     gate: check.gate,
                     proves: None,
+                    units: units.clone(),
                     script: source.library.scripts.get(&check.script).cloned().unwrap_or_default(),
                     vars,
                     within: check.within,
@@ -98,6 +102,7 @@ pub fn checks(source: &Source, known: &BTreeMap<NodeName, Facts>) -> Result<Vec<
                     node: name.clone(),
                     gate: false,
                     proves: Some(Id::new("certificate", &certificate.path)),
+                    units: units.clone(),
                     script: include_str!("served.sh").to_owned(),
                     vars,
                     within: 30,

@@ -4,14 +4,20 @@
 //! a time as the role allows; the leader of PostgreSQL is last, after its leadership has moved. Only where PostgreSQL
 //! itself wants its leader restarted before its standbys does it go ahead of them, in its place. Services that leave a node
 //! do so one at a time when all that stays holds. Behind all of them comes what follows from them.
+//!
+//! Where many nodes would change at the same time, one of them goes first, alone: what is wrong with a change then shows
+//! on one node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Phase, PhasePlan, Scope, Step, Wave};
+use super::{Phase, PhasePlan, Plan, Scope, Step, Wave};
 use crate::cluster::NodeName;
 use crate::live::{self, ClusterView, Observed};
 use crate::render::Source;
 use crate::resource::{Change, Effect};
+
+/// So many nodes may change at the same time without one of them going first.
+const FEW: usize = 4;
 
 /// The steps of a phase as waves; `None` where there are none.
 pub fn arrange(
@@ -64,8 +70,9 @@ pub fn arrange(
             _ => gentle.steps.push(step),
         }
     }
+    let canary = if source.trust.severed { Wave::default() } else { gentle.canary(leader.as_ref()) };
     let mut waves: Vec<Wave> =
-        [shared, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();
+        [shared, canary, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();
     let at_a_time = at_a_time(source, phase);
     waves.extend(one_after_the_other(rolling, at_a_time));
     if let Some(step) = leading {
@@ -91,6 +98,30 @@ impl Step {
     fn at_once(&mut self) {
         let restarts = self.changes.iter_mut().filter(|change| change.effect >= Effect::Restart);
         restarts.for_each(|change| change.effect = Effect::Downtime);
+    }
+}
+
+impl Wave {
+    /// Takes the step out that goes first, of a node that does not lead; nothing where nothing that runs is touched.
+    fn canary(&mut self, leader: Option<&NodeName>) -> Self {
+        let touches = |step: &Step| step.changes.iter().any(|change| change.effect >= Effect::Reload);
+        let fit = |step: &Step| touches(step) && leader != Some(&step.node);
+        let place = (self.steps.len() > FEW).then(|| self.steps.iter().position(fit)).flatten();
+        Self { steps: place.map(|place| self.steps.remove(place)).into_iter().collect() }
+    }
+}
+
+impl Plan {
+    /// The node that goes through its node phases before any other one begins: where more than a few that are not installed
+    /// for the first time have work there.
+    pub fn canary(&self) -> Option<&NodeName> {
+        let of_nodes = || self.phases.iter().filter(|phase| phase.phase.scope == Scope::Node);
+        let changes = || of_nodes().flat_map(PhasePlan::changes);
+        let installed = changes().filter(|(_, change)| change.id.kind == "packages").map(|(node, _)| node);
+        let installed: BTreeSet<&NodeName> = installed.collect();
+        let running: BTreeSet<&NodeName> =
+            changes().map(|(node, _)| node).filter(|node| !installed.contains(node)).collect();
+        running.first().copied().filter(|_| running.len() > FEW)
     }
 }
 
@@ -128,14 +159,15 @@ fn at_a_time(source: &Source, phase: &Phase) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::fixture::{MIXED, source};
+    use crate::live::fixture;
     use crate::pki::Trust;
     use crate::plan::PHASES;
+    use crate::resource::{Call, Id, Order, Verb};
     use crate::role::{Manifest, Rolling};
 
     #[test]
     fn a_role_that_no_node_runs_holds_nobody_back() {
-        let mut source = source(MIXED, Trust::settled("authority", "0"));
+        let mut source = fixture::source(fixture::MIXED, Trust::settled("authority", "0"));
         let phase = PHASES.iter().find(|phase| phase.name == "services").unwrap();
         let rolling = Rolling { at_a_time: 0, leader_last: false };
         let own = Manifest { role: "own".into(), rolling, ..source.library.roles["nginx"].clone() };
@@ -146,5 +178,72 @@ mod tests {
         };
         assert_eq!(place("own"), usize::MAX);
         assert_eq!(place("nginx"), 1);
+    }
+
+    fn change(kind: &str, effect: Effect) -> Change {
+        let call = Call::new("x", Vec::<String>::new());
+        Change { effect, ..Change::new(Id::new(kind, "x"), Verb::Update, "x", Order::Commit, call) }
+    }
+
+    fn phase(name: &str) -> &'static Phase {
+        PHASES.iter().find(|phase| phase.name == name).unwrap()
+    }
+
+    /// The nodes of each wave of haproxy's phase, where node number `n` has a change with the `n`th effect.
+    fn waves(effects: &[Effect], trust: Trust) -> Vec<usize> {
+        let source = fixture::source(fixture::MIXED, trust);
+        let steps = effects.iter().enumerate().map(|(number, effect)| {
+            (NodeName::from(format!("n{number}").as_str()), vec![change("unit", *effect)])
+        });
+        let plan = arrange(&source, phase("haproxy"), &Observed::new(), steps.collect()).unwrap();
+        plan.waves.iter().map(|wave| wave.steps.len()).collect()
+    }
+
+    #[test]
+    fn of_many_nodes_that_reload_one_goes_first() {
+        let settled = || Trust::settled("ca", "0");
+        assert_eq!(waves(&[Effect::Reload; 5], settled()), [1, 4]);
+        assert_eq!(waves(&[Effect::Reload; 4], settled()), [4], "they are few");
+        assert_eq!(waves(&[Effect::Start; 5], settled()), [5], "nothing runs yet");
+        assert_eq!(
+            waves(&[Effect::Reload; 5], Trust::replaced("ca", "0")),
+            [5],
+            "no gate can hold before all changed"
+        );
+    }
+
+    #[test]
+    fn it_is_one_that_runs_and_does_not_lead() {
+        let step = |node: &str, effect| Step { node: node.into(), changes: vec![change("unit", effect)] };
+        let mut steps = vec![step("n0", Effect::Start), step("n1", Effect::Reload)];
+        steps.extend(["n2", "n3", "n4"].map(|node| step(node, Effect::Reload)));
+        let first = |leader: &str| {
+            let mut wave = Wave { steps: steps.clone() };
+            let first = wave.canary(Some(&leader.into()));
+            (first.steps[0].node.to_string(), wave.steps.len())
+        };
+        assert_eq!(first("n3"), ("n1".to_owned(), 4));
+        assert_eq!(first("n1"), ("n2".to_owned(), 4));
+    }
+
+    #[test]
+    fn in_the_node_phases_one_node_goes_first_unless_all_are_new() {
+        let plan = |kinds: &[&str]| {
+            let steps = kinds.iter().enumerate().map(|(number, kind)| Step {
+                node: format!("n{number}").as_str().into(),
+                changes: vec![change(kind, Effect::None)],
+            });
+            let waves = vec![Wave { steps: steps.collect() }];
+            Plan {
+                phases: vec![PhasePlan { phase: phase("base"), waves, partial: false }],
+                ..Plan::default()
+            }
+        };
+        let canary = |kinds: &[&str]| plan(kinds).canary().map(ToString::to_string);
+        assert_eq!(canary(&["sysctl"; 5]), Some("n0".into()));
+        assert_eq!(canary(&["sysctl"; 4]), None);
+        assert_eq!(canary(&["packages"; 9]), None);
+        let grown = ["packages", "sysctl", "sysctl", "sysctl", "sysctl", "sysctl"];
+        assert_eq!(canary(&grown), Some("n1".into()), "a new node tells nothing of those that run");
     }
 }

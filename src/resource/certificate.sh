@@ -68,10 +68,12 @@ certificate_keep() {
     printf '%s %s\n' "$PATH_HASH" "$certificate_public" >"$CERTIFICATE_KEYS$1"
 }
 
-# certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back.
+# certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back. A step that failed before that
+# has taken nothing away.
 certificate_restore() {
     if [ "$2" = pem ]; then certificate_endings=pem; else certificate_endings='key crt'; fi
     for certificate_ending in $certificate_endings; do
+        [ -e "$RUN_DIR/files$1.$certificate_ending" ] || continue
         cp -a -- "$RUN_DIR/files$1.$certificate_ending" "$1.$certificate_ending.deploy-new"
         mv -fT -- "$1.$certificate_ending.deploy-new" "$1.$certificate_ending"
     done

@@ -30,6 +30,38 @@ pub fn not_served(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("the certificate of before is back and served, after {:.1} s", refused.seconds))
 }
 
+/// A worker's keys leak while a hand-over is under way, certified by both authorities. After the revocation etcd refuses
+/// them, and the worker itself is let in.
+pub fn revoked(cluster: &mut Cluster) -> Result<String> {
+    let step = ["certs", "rotate-ca", "--step", "--yes"];
+    let etcd = format!("{}:2379", cluster.address("m1"));
+    let enters = |folder: &str| {
+        // With TLS 1.3 the server's refusal comes when its answer is waited for.
+        let line = format!(
+            "printf 'GET /health HTTP/1.0\\r\\n\\r\\n' | timeout 10 openssl s_client -quiet -connect {etcd} \
+             -CAfile /etc/patroni/tls/ca.crt -cert {folder}/client.crt -key {folder}/client.key 2>&1 || true"
+        );
+        Ok::<_, anyhow::Error>(cluster.on("w3", &line)?.contains("\"health\""))
+    };
+    cluster.deploy(&step)?;
+    let old = "/run/leaked-by-the-old";
+    cluster.on("w3", &format!("cp -a /etc/patroni/tls {old}"))?;
+    cluster.deploy(&step)?;
+    let new = "/run/leaked-by-the-new";
+    cluster.on("w3", &format!("cp -a /etc/patroni/tls {new}"))?;
+    ensure!(enters(old)? && enters(new)?, "etcd does not know the keys before they are revoked");
+    let revoked = cluster.deploy(&["certs", "revoke", "--yes", "w3"])?;
+    for word in ["is finished first", "secrets rotate", "patroni/rewind"] {
+        ensure!(revoked.stderr.contains(word), "`{word}` is not said: {}", revoked.all());
+    }
+    ensure!(!enters(old)?, "etcd still takes the key that the old authority certified");
+    ensure!(!enters(new)?, "etcd still takes the key that the next authority certified");
+    ensure!(enters("/etc/patroni/tls")?, "etcd refuses the worker's own key");
+    cluster.on("w3", &format!("rm -rf {old} {new}"))?;
+    cluster.settled()?;
+    Ok(format!("cut off in {:.0} s, by two hand-overs", revoked.seconds))
+}
+
 /// Puts a new authority in the place of the old one, step by step. Every step is killed once and goes on; how many steps,
 /// and how many seconds they took after that.
 pub fn rolled_with_kills(cluster: &Cluster) -> Result<(usize, f64)> {

@@ -31,6 +31,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),
     ("everything-rolled", rolled::everything_rolled),
     ("certificate-not-served", certs::not_served),
+    ("certificates-revoked", certs::revoked),
     ("certificates-damaged", damaged::certificates_damaged),
     ("etcd-member-refuses", damaged::etcd_member_refuses),
     ("authority-lost", break_glass::authority_lost),

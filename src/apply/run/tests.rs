@@ -1,0 +1,217 @@
+//! Runs over hosts that answer from memory: which steps begin after a failure, and what becomes of certificates.
+
+use time::macros::datetime;
+
+use super::*;
+use crate::apply::Halt;
+use crate::live::fixture;
+use crate::pki::{Authority, Trust};
+use crate::plan::PHASES;
+use crate::transport::{Recorder, Reply};
+
+fn reply(stdout: &str) -> Reply {
+    Reply { status: Some(0), stdout: stdout.into(), stderr: String::new() }
+}
+
+/// What a bare machine says of itself.
+fn bare() -> Reply {
+    reply("os=debian\nversion=13\nuid=0\nram_kib=4194304\ncores=2\n#end")
+}
+
+/// The same machine with something unreadable wherever a certificate is to be.
+fn with_certificates() -> Reply {
+    let sections: String = (0..99).map(|number| format!("#{number}\ncertificate=eA==\n")).collect();
+    reply(&bare().stdout.replace("#end", &format!("{sections}#end")))
+}
+
+fn done() -> Reply {
+    reply(". done")
+}
+
+fn fails() -> Reply {
+    reply("| no space\n! 0 1")
+}
+
+/// The replies of a node that goes through all its node phases.
+fn well() -> Vec<Reply> {
+    vec![bare(), done(), bare(), done(), done()]
+}
+
+struct Fixture {
+    apply: Arc<Apply>,
+    recorders: BTreeMap<NodeName, Arc<Recorder>>,
+}
+
+impl Fixture {
+    fn new(max_fail: usize, replies: &[(&str, Vec<Reply>)]) -> Self {
+        let clock = || datetime!(2026-01-01 0:00 UTC);
+        let authority = Authority::create("test", clock(), 10, &mut rand::rng()).unwrap();
+        let source = fixture::source(fixture::THREE, Trust::settled(authority.certificate_pem(), "0"));
+        let recorders: BTreeMap<NodeName, Arc<Recorder>> = replies
+            .iter()
+            .map(|(node, replies)| {
+                (NodeName::from(*node), Arc::new(Recorder::new(node, replies.iter().cloned())))
+            })
+            .collect();
+        let hosts: Hosts = recorders
+            .iter()
+            .map(|(node, host)| (node.clone(), Arc::clone(host) as Arc<dyn crate::transport::Host>))
+            .collect();
+        let apply = Apply {
+            source: Arc::new(source),
+            hosts,
+            authority: Some(authority),
+            checks: Vec::new(),
+            heading: Heading::default(),
+            parallel: Semaphore::new(9),
+            brake: Brake::new(max_fail),
+            clock,
+            events: mpsc::unbounded_channel().0,
+            changed: AtomicBool::new(false),
+        };
+        Self { apply: Arc::new(apply), recorders }
+    }
+
+    /// Runs the node phases of bare machines.
+    async fn node_phases(&self) -> Result<(), ApplyError> {
+        let seen = crate::live::Observation { facts: fixture::facts(13), fields: BTreeMap::new() };
+        let observed = self.recorders.keys().map(|node| (node.clone(), seen.clone())).collect();
+        let mut plan = plan::build(&self.apply.source, &observed, (self.apply.clock)()).unwrap();
+        plan.phases.retain(|phase| phase.phase.scope == Scope::Node);
+        Arc::clone(&self.apply).run(plan).await
+    }
+
+    /// How many steps a node was sent.
+    fn steps(&self, node: &str) -> usize {
+        let asked = self.recorders[&NodeName::from(node)].asked();
+        asked.iter().filter(|(command, _)| command.contains("tar -xf")).count()
+    }
+}
+
+fn changes(error: &ApplyError) -> Vec<&str> {
+    let failed = error.each().iter().filter_map(|error| match error {
+        ApplyError::Change { node, .. } => Some(node.as_str()),
+        _ => None,
+    });
+    failed.collect()
+}
+
+fn not_begun(error: &ApplyError) -> Vec<&str> {
+    let nodes = error.each().iter().filter_map(|error| match error {
+        ApplyError::NotBegun(nodes) => Some(nodes.iter().map(NodeName::as_str)),
+        _ => None,
+    });
+    nodes.flatten().collect()
+}
+
+#[tokio::test]
+async fn without_a_failure_every_node_comes_through() {
+    let it = Fixture::new(1, &[("n1", well()), ("n2", well()), ("n3", well())]);
+    it.node_phases().await.unwrap();
+    assert_eq!((it.steps("n1"), it.steps("n2"), it.steps("n3")), (2, 2, 2));
+}
+
+#[tokio::test]
+async fn one_failure_lets_no_further_step_begin_and_says_where() {
+    let it = Fixture::new(1, &[("n1", vec![bare(), fails()]), ("n2", well()), ("n3", well())]);
+    let error = it.node_phases().await.unwrap_err();
+    assert_eq!(changes(&error), ["n1"]);
+    assert_eq!(not_begun(&error), ["n2", "n3"]);
+    assert!(it.steps("n2") < 2 && it.steps("n3") < 2);
+}
+
+#[tokio::test]
+async fn with_more_failures_allowed_the_others_go_on_and_each_failure_is_kept() {
+    let broken = || vec![bare(), fails()];
+    let it = Fixture::new(2, &[("n1", broken()), ("n2", well()), ("n3", well())]);
+    let error = it.node_phases().await.unwrap_err();
+    assert_eq!((changes(&error), not_begun(&error)), (vec!["n1"], vec![]));
+    assert_eq!((it.steps("n2"), it.steps("n3")), (2, 2));
+    let it = Fixture::new(3, &[("n1", broken()), ("n2", broken()), ("n3", well())]);
+    let error = it.node_phases().await.unwrap_err();
+    assert_eq!(changes(&error), ["n1", "n2"]);
+    assert_eq!(it.steps("n3"), 2);
+}
+
+#[tokio::test]
+async fn a_phase_of_the_cluster_does_not_begin_without_a_node_that_it_needs() {
+    let it = Fixture::new(9, &[("n1", vec![bare(), fails()]), ("n2", well()), ("n3", well())]);
+    let seen = crate::live::Observation { facts: fixture::facts(13), fields: BTreeMap::new() };
+    let observed = it.recorders.keys().map(|node| (node.clone(), seen.clone())).collect();
+    let plan = plan::build(&it.apply.source, &observed, (it.apply.clock)()).unwrap();
+    let error = Arc::clone(&it.apply).run(plan).await.unwrap_err();
+    assert_eq!((changes(&error), it.steps("n2")), (vec!["n1"], 2));
+    assert!(error.to_string().contains("was not begun: n1 n2 n3"), "{error}");
+}
+
+#[tokio::test]
+async fn an_interrupted_run_begins_nothing_and_says_so_first() {
+    let it = Fixture::new(1, &[("n1", well())]);
+    it.apply.brake.halt(Halt::Interrupted);
+    let error = it.node_phases().await.unwrap_err();
+    assert!(matches!(error.each(), [ApplyError::Halted(Halt::Interrupted), ApplyError::NotBegun(_)]));
+    assert_eq!(it.steps("n1"), 0);
+}
+
+/// The phase of PgBouncer on a node whose certificate is replaced, ending as the replies of its step and checks say.
+async fn pgbouncer(replies: Vec<Reply>) -> (Fixture, Result<(), ApplyError>) {
+    let mut all = vec![with_certificates(), with_certificates()];
+    all.extend(replies);
+    let mut it = Fixture::new(1, &[("n1", all)]);
+    let apply = Arc::get_mut(&mut it.apply).unwrap();
+    let phase = PHASES.iter().find(|phase| phase.name == "pgbouncer").unwrap();
+    let answers = observe::observe_phase(&apply.source, &apply.hosts, phase.name).await.unwrap();
+    let facts = crate::live::facts(&answers.observed);
+    apply.checks = plan::checks(&apply.source, &facts).unwrap();
+    apply.checks.retain(|check| check.name == "pgbouncer/certificate-6432");
+    let now = (apply.clock)();
+    let approved = plan::build_phase(&apply.source, phase, &answers.observed, now).unwrap().unwrap();
+    let needed = [NodeName::from("n1")].into();
+    let own = apply.own_checks(&approved, &needed);
+    let ended = it.apply.cluster_phase(&approved, &needed, &own, &[]).await;
+    (it, ended)
+}
+
+const SERVED: &str = "#0 0 serial=1";
+const NOT_SERVED: &str = "#0 1 served another one";
+
+fn put_back(error: &ApplyError) -> Vec<Option<&str>> {
+    let restored = error.each().iter().filter_map(|error| match error {
+        ApplyError::PutBack(restored) => Some(restored.iter().map(|one| one.error.as_deref())),
+        _ => None,
+    });
+    restored.flatten().collect()
+}
+
+#[tokio::test]
+async fn a_certificate_whose_step_failed_goes_back_when_it_is_not_served() {
+    let (it, ended) = pgbouncer(vec![fails(), reply(NOT_SERVED), done(), reply(SERVED)]).await;
+    let error = ended.unwrap_err();
+    assert_eq!((changes(&error), put_back(&error)), (vec!["n1"], vec![None]));
+    assert_eq!(it.steps("n1"), 2);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_served_stays_whatever_failed() {
+    let (it, ended) = pgbouncer(vec![fails(), reply(SERVED)]).await;
+    let error = ended.unwrap_err();
+    assert_eq!((changes(&error), put_back(&error)), (vec!["n1"], vec![]));
+    assert_eq!(it.steps("n1"), 1);
+}
+
+#[tokio::test]
+async fn the_one_of_before_is_not_called_back_unless_it_is_served() {
+    // The journal is asked for between the failed check and the restoring step.
+    let replies = vec![done(), reply(NOT_SERVED), reply("cannot bind"), done(), reply(NOT_SERVED)];
+    let (_, ended) = pgbouncer(replies).await;
+    let error = ended.unwrap_err();
+    assert_eq!(put_back(&error), [Some("it is not served either: served another one")]);
+    assert!(error.to_string().contains("n1: the last lines of its journal:\n| cannot bind"), "{error}");
+}
+
+#[tokio::test]
+async fn a_phase_that_is_proven_puts_nothing_back() {
+    let (it, ended) = pgbouncer(vec![done(), reply(SERVED)]).await;
+    ended.unwrap();
+    assert_eq!(it.steps("n1"), 1);
+}
