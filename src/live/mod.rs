@@ -9,6 +9,7 @@
 mod adoption;
 mod applications;
 mod authorities;
+mod database;
 mod dynamic;
 mod etcd;
 #[cfg(test)]
