@@ -108,6 +108,21 @@ fn names_that_are_hostile_to_sql_stay_names() {
 }
 
 #[test]
+fn roles_that_are_ours_cannot_be_declared() {
+    let ours =
+        [database::LOOKUP_ROLE, objects::REWIND_ROLE, crate::render::CHECK_ROLE, "replicator", "postgres"];
+    for role in ours {
+        let text = format!("{INVENTORY}postgresql:\n  roles: {{ app: {{}}, {role}: {{}} }}\n");
+        let problems = crate::inventory::parse("test.yaml", &text).unwrap_err();
+        let messages: Vec<&str> = problems.list().iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages, [format!("the role name `{role}` is reserved")]);
+    }
+    // `rewind` alone is Patroni's.
+    let text = INVENTORY.to_owned() + "postgresql:\n  roles: { app: {}, rewinder: {} }\n";
+    assert!(crate::inventory::parse("test.yaml", &text).is_ok());
+}
+
+#[test]
 fn the_password_of_the_look_up_changes_right_before_its_poolers_hear_of_it() {
     let source = source();
     let configuration = written(&source, &bare(&source, 13)).unwrap();
