@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deploy::inventory::{InventoryError, KnownRoles, check_release, load, parse, parse_with, schema};
+use deploy::inventory::{InventoryError, KnownRoles, check_memory, check_release, load, parse, parse_with, schema};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -185,6 +185,29 @@ fn a_release_is_checked_once_it_is_known() {
         ["PostgreSQL 15 has no parameter `transaction_timeout`", "PostgreSQL 15 has no role `pg_maintain`"]
     );
     assert_eq!(problems[0].place.unwrap().line, 4);
+}
+
+#[test]
+fn sizes_are_held_to_the_machines_once_they_are_known() {
+    let text = |more: &str| {
+        format!(
+            "name: shop\npostgresql:\n{more}  parameters:\n    shared_buffers: 6GB\n    work_mem: 32MB\n{NODES}"
+        )
+    };
+    let messages = |more: &str, mib: u64| -> Vec<(usize, String)> {
+        let (inventory, places) = parse("shop.yaml", &text(more)).unwrap();
+        let problems = check_memory(&inventory, &places, mib);
+        problems.into_iter().map(|problem| (problem.place.unwrap().line, problem.message)).collect()
+    };
+    assert_eq!(messages("", 16_384), []);
+    let buffers =
+        "shared_buffers takes 6144 MB of a memory of 4096 MB, which the smallest worker has for PostgreSQL";
+    let both = messages("", 4096);
+    assert_eq!(both[0], (4, buffers.to_owned()));
+    assert_eq!((both.len(), both[1].0), (2, 5));
+    // A rehearsal on smaller machines keeps to the memory that it is told; what is taken at the start has to be there.
+    assert_eq!(messages("  memory: 32GB\n", 4096), [(5, buffers.to_owned())]);
+    assert_eq!(messages("  memory: 32GB\n", 8500), []);
 }
 
 fn nested(depth: usize) -> String {

@@ -309,7 +309,7 @@ impl Project {
 
     /// What the inventory says that does not fit the nodes, with its place.
     pub fn fits(&self, observed: &Observed) -> Result<()> {
-        self.text.refuse(inventory::placed(&self.text.places, live::misfits(&self.source, observed)))
+        self.text.refuse(live::misfits(&self.source, &self.text.places, observed))
     }
 
     /// Writes the store, if anything was generated.

@@ -22,6 +22,6 @@ pub use model::Inventory;
 pub use placement::{REDIS, redis_port, wanted};
 pub use places::{Place, Places};
 pub use problem::{Problem, Problems};
-pub use rules::{check_release, check_secrets, placed};
+pub use rules::{check_memory, check_release, check_secrets, placed};
 pub use schema::schema;
 pub use wording::{closest, quoted};

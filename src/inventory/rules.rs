@@ -16,6 +16,7 @@ mod virtual_ip;
 
 pub use parameters::check_release;
 pub use secrets::check_secrets;
+pub use sizes::check_memory;
 
 use super::known_roles::KnownRoles;
 use super::model::Inventory;
