@@ -30,7 +30,7 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     placement::check(inventory, roles, &mut found);
     redis::check(inventory, &mut found);
     virtual_ip::check(inventory, &mut found);
-    applications::check(inventory, roles, &mut found);
+    applications::check(inventory, &mut found);
     timing::check(inventory, &mut found);
     access::check(inventory, &mut found);
     databases::check(inventory, &mut found);
