@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use deploy::cluster::{Cluster, NodeName};
-use deploy::inventory::Inventory;
+use deploy::inventory::{Inventory, KnownRoles};
 use deploy::live::secret_names;
 use deploy::pki::Trust;
 use deploy::render::{Facts, Source, resources};
@@ -19,7 +19,7 @@ use deploy::secrets::Secret;
 
 fn shipped() -> Inventory {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    deploy::inventory::load(&root.join("inventories/lab")).unwrap().inventory
+    deploy::inventory::load(&root.join("inventories/lab"), &KnownRoles::built_in()).unwrap().inventory
 }
 
 fn rendered(inventory: Inventory, debian: u8, node: &str) -> BTreeMap<String, String> {
@@ -83,8 +83,9 @@ fn the_edge_is_what_it_was_before() {
         ("examples/own-role/cluster.yaml", "a1", &["etc_nginx_nginx.conf", "etc_deploy_firewall"]),
     ];
     for (inventory, node, wanted) in cases {
-        let loaded = deploy::inventory::load(&root.join(inventory)).unwrap();
-        let library = Library::with_folder(&loaded.dir).unwrap();
+        let path = root.join(inventory);
+        let library = Library::with_folder(&deploy::inventory::folder(&path)).unwrap();
+        let loaded = deploy::inventory::load(&path, &library.known_roles()).unwrap();
         let files = rendered_by(library, loaded.inventory, 13, node);
         for name in wanted {
             let path = folder.join(node).join(name);

@@ -5,12 +5,22 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use deploy::inventory::{InventoryError, KnownRoles, check_release, load, parse, parse_with, schema};
+use deploy::inventory::model::Kind;
+use deploy::inventory::{
+    InventoryError, KnownRoles, Loaded, check_memory, check_release, folder, parse, parse_with, schema,
+};
+use deploy::role::Library;
 use proptest::prelude::*;
 use serde_json::Value;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// With the roles beside it.
+fn load(path: &Path) -> Result<Loaded, InventoryError> {
+    let library = Library::with_folder(&folder(path)).unwrap();
+    deploy::inventory::load(path, &library.known_roles())
 }
 
 fn updating() -> bool {
@@ -157,18 +167,35 @@ fn roles_beside_the_inventory_can_be_placed() {
     fs::write(dir.path().join("cluster.yaml"), &text).unwrap();
     assert!(matches!(load(dir.path()), Err(InventoryError::Invalid(_))));
     fs::create_dir(dir.path().join("roles")).unwrap();
-    fs::write(dir.path().join("roles/web.yaml"), "").unwrap();
+    fs::write(dir.path().join("roles/web.yaml"), "role: web\ntitle: web\nphase: services\n").unwrap();
     load(dir.path()).unwrap();
 }
 
 #[test]
 fn roles_that_share_a_port_cannot_share_a_node() {
     let text = |node: &str| format!("name: shop\nroles:\n  web:\n    on: [{node}]\n{NODES}");
-    let roles = KnownRoles::built_in().and("web", &[5000]);
+    let roles = KnownRoles::built_in().and("web", &[], &[5000]);
     let problems = parse_with("shop.yaml", &text("m1"), &roles).unwrap_err();
     assert_eq!(problems.list().len(), 1);
     assert_eq!(problems.list()[0].message, "`haproxy` and `web` both listen on port 5000 of `m1`");
     parse_with("shop.yaml", &text("a1"), &roles).unwrap();
+    let text = format!("name: shop\n{NODES}");
+    let roles = KnownRoles::built_in().and("web", &[Kind::App], &[6432]);
+    let problems = parse_with("shop.yaml", &text, &roles).unwrap_err();
+    assert_eq!(problems.list()[0].message, "`pgbouncer` and `web` both listen on port 6432 of `a1`");
+    assert_eq!(problems.list()[0].place.unwrap().line, 8);
+    let roles = KnownRoles::built_in().and("web", &[Kind::Worker], &[6432]);
+    parse_with("shop.yaml", &text, &roles).unwrap();
+}
+
+#[test]
+fn haproxy_has_the_ports_of_applications_where_there_are_any() {
+    let roles = KnownRoles::built_in().and("web", &[Kind::Manager], &[443]);
+    let text = format!("name: shop\n{NODES}");
+    parse_with("shop.yaml", &text, &roles).unwrap();
+    let text = text + "applications: { shop: { hosts: [shop.example.org], nodes: [a1], port: 8080 } }\n";
+    let problems = parse_with("shop.yaml", &text, &roles).unwrap_err();
+    assert_eq!(problems.list()[0].message, "`haproxy` and `web` both listen on port 443 of `m1`");
 }
 
 #[test]
@@ -185,6 +212,29 @@ fn a_release_is_checked_once_it_is_known() {
         ["PostgreSQL 15 has no parameter `transaction_timeout`", "PostgreSQL 15 has no role `pg_maintain`"]
     );
     assert_eq!(problems[0].place.unwrap().line, 4);
+}
+
+#[test]
+fn sizes_are_held_to_the_machines_once_they_are_known() {
+    let text = |more: &str| {
+        format!(
+            "name: shop\npostgresql:\n{more}  parameters:\n    shared_buffers: 6GB\n    work_mem: 32MB\n{NODES}"
+        )
+    };
+    let messages = |more: &str, mib: u64| -> Vec<(usize, String)> {
+        let (inventory, places) = parse("shop.yaml", &text(more)).unwrap();
+        let problems = check_memory(&inventory, &places, mib);
+        problems.into_iter().map(|problem| (problem.place.unwrap().line, problem.message)).collect()
+    };
+    assert_eq!(messages("", 16_384), []);
+    let buffers =
+        "shared_buffers takes 6144 MB of a memory of 4096 MB, which the smallest worker has for PostgreSQL";
+    let both = messages("", 4096);
+    assert_eq!(both[0], (4, buffers.to_owned()));
+    assert_eq!((both.len(), both[1].0), (2, 5));
+    // A rehearsal on smaller machines keeps to the memory that it is told; what is taken at the start has to be there.
+    assert_eq!(messages("  memory: 32GB\n", 4096), [(5, buffers.to_owned())]);
+    assert_eq!(messages("  memory: 32GB\n", 8500), []);
 }
 
 fn nested(depth: usize) -> String {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::project::STORE;
+use crate::role::Library;
 use crate::secrets::{Identity, NewIdentity, Recipient, Seal, Secret, Store};
 use crate::ui::{self, Hint};
 use crate::{cli, inventory};
@@ -26,7 +27,8 @@ pub fn run(args: &cli::Init) -> Result<ExitCode> {
         write_new(&file, &include_str!("init.yaml").replace("CLUSTER", &name))?;
         ui::data(&format!("wrote {}: put your machines into it\n", file.display()));
     }
-    let loaded = inventory::load(&file)?;
+    let roles = Library::with_folder(folder)?.known_roles();
+    let loaded = inventory::load(&file, &roles)?;
     let store = folder.join(STORE);
     if store.exists() {
         ui::data(&format!("{} is there already and stays as it is\n", store.display()));

@@ -77,17 +77,15 @@ pub struct Files {
 
 /// Reads the inventory and its roles.
 pub fn files(path: &Path) -> Result<Files> {
-    let loaded = inventory::load(path)?;
-    let library = Library::with_folder(&loaded.dir)?;
-    fitted(loaded, library)
+    let library = Library::with_folder(&inventory::folder(path))?;
+    fitted(inventory::load(path, &library.known_roles())?, library)
 }
 
 /// The same with what a run wanted in the place of the inventory at `path` and of the roles beside it.
 pub fn files_of_run(path: &Path, run: &str, wanted: Wanted) -> Result<Files> {
     let library = Library::with(wanted.files)?;
-    let own: BTreeSet<String> = library.roles.keys().cloned().collect();
     let name = format!("the inventory of the run {run}");
-    fitted(inventory::load_text(path, &name, wanted.inventory, &own)?, library)
+    fitted(inventory::load_text(path, &name, wanted.inventory, &library.known_roles())?, library)
 }
 
 fn fitted(loaded: Loaded, library: Library) -> Result<Files> {
@@ -309,7 +307,7 @@ impl Project {
 
     /// What the inventory says that does not fit the nodes, with its place.
     pub fn fits(&self, observed: &Observed) -> Result<()> {
-        self.text.refuse(inventory::placed(&self.text.places, live::misfits(&self.source, observed)))
+        self.text.refuse(live::misfits(&self.source, &self.text.places, observed))
     }
 
     /// Writes the store, if anything was generated.

@@ -1,10 +1,21 @@
-//! The roles that an inventory may place, and the ports that each takes on its node.
+//! The roles that an inventory may place, the kinds of node that get each, and the ports that it takes there.
 
 use std::collections::BTreeMap;
 
-/// Roles by name, each with the TCP ports it listens on.
+use super::model::{Inventory, Kind};
+use super::placement::{kinds, nodes_by};
+
+/// Roles by name.
 #[derive(Debug, Clone, Default)]
-pub struct KnownRoles(BTreeMap<String, Vec<u16>>);
+pub struct KnownRoles(BTreeMap<String, KnownRole>);
+
+#[derive(Debug, Clone, Default)]
+struct KnownRole {
+    /// The kinds of node that run it by default.
+    kinds: Vec<Kind>,
+    /// The TCP ports that it listens on.
+    ports: Vec<u16>,
+}
 
 impl KnownRoles {
     /// The roles that come with `deploy`.
@@ -22,13 +33,13 @@ impl KnownRoles {
             ("redis", &[6379]),
             ("sentinel", &[26379]),
         ];
-        table.into_iter().fold(Self::default(), |known, (role, ports)| known.and(role, ports))
+        table.into_iter().fold(Self::default(), |known, (role, ports)| known.and(role, kinds(role), ports))
     }
 
     /// These and one more; a role of the same name is replaced.
     #[must_use]
-    pub fn and(mut self, role: &str, ports: &[u16]) -> Self {
-        self.0.insert(role.into(), ports.into());
+    pub fn and(mut self, role: &str, kinds: &[Kind], ports: &[u16]) -> Self {
+        self.0.insert(role.into(), KnownRole { kinds: kinds.into(), ports: ports.into() });
         self
     }
 
@@ -44,6 +55,11 @@ impl KnownRoles {
 
     /// The ports of a role; none for a stranger.
     pub fn ports(&self, role: &str) -> &[u16] {
-        self.0.get(role).map_or(&[], Vec::as_slice)
+        self.0.get(role).map_or(&[], |known| &known.ports)
+    }
+
+    /// The names of the nodes that run a role, in order; none for a stranger.
+    pub fn nodes_of<'a>(&self, inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
+        self.0.get(role).map(|known| nodes_by(inventory, role, &known.kinds)).unwrap_or_default()
     }
 }

@@ -1,6 +1,5 @@
 //! From a path or a text to a validated inventory. `load` reads files; `parse` is pure.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -71,44 +70,35 @@ pub enum InventoryError {
     Invalid(Problems),
 }
 
-/// Reads and validates the inventory at `path`: a file, or a folder that holds `cluster.yaml`.
-///
-/// Role manifests in `roles/` beside the inventory are known as roles too; they are not read here.
-pub fn load(path: &Path) -> Result<Loaded, InventoryError> {
+/// Reads and validates the inventory at `path`: a file, or a folder that holds `cluster.yaml`. `roles` are those that it
+/// may place.
+pub fn load(path: &Path, roles: &KnownRoles) -> Result<Loaded, InventoryError> {
     let file = file_at(path);
     let source = read(&file)?;
-    let roles = roles_beside(&folder_of(&file))?;
-    load_text(path, &file.to_string_lossy(), source, &roles)
+    load_text(path, &file.to_string_lossy(), source, roles)
 }
 
-/// Validates a text in the place of the inventory at `path`; `own` are the roles that are not built in, and `name` is how
-/// messages call the text.
+/// Validates a text in the place of the inventory at `path`; `name` is how messages call the text.
 pub fn load_text(
     path: &Path,
     name: &str,
     source: String,
-    own: &BTreeSet<String>,
+    roles: &KnownRoles,
 ) -> Result<Loaded, InventoryError> {
-    let file = file_at(path);
-    let mut roles = KnownRoles::built_in();
-    for role in own {
-        if !roles.has(role) {
-            roles = roles.and(role, &[]);
-        }
+    let (inventory, places) = parse_with(name, &source, roles).map_err(InventoryError::Invalid)?;
+    Ok(Loaded { inventory, dir: folder(path), file: file_at(path), source, places })
+}
+
+/// The folder of the inventory at `path`.
+pub fn folder(path: &Path) -> PathBuf {
+    match file_at(path).parent() {
+        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+        _ => PathBuf::from("."),
     }
-    let (inventory, places) = parse_with(name, &source, &roles).map_err(InventoryError::Invalid)?;
-    Ok(Loaded { inventory, dir: folder_of(&file), file, source, places })
 }
 
 fn file_at(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() }
-}
-
-fn folder_of(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// Validates the text of an inventory against the built-in roles. `name` is how messages call the text.
@@ -152,24 +142,4 @@ fn read(file: &Path) -> Result<String, InventoryError> {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         InventoryError::NotText { path: file.into(), line: good.split(|byte| *byte == b'\n').count() }
     })
-}
-
-fn roles_beside(dir: &Path) -> Result<BTreeSet<String>, InventoryError> {
-    let folder = dir.join("roles");
-    let unreadable = |source| InventoryError::Unreadable { path: folder.clone(), source };
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(BTreeSet::new());
-        }
-        Err(error) => return Err(unreadable(error)),
-    };
-    let mut names = BTreeSet::new();
-    for entry in entries {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            names.extend(path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned));
-        }
-    }
-    Ok(names)
 }

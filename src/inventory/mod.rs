@@ -17,11 +17,11 @@ mod shape;
 mod wording;
 
 pub use known_roles::KnownRoles;
-pub use load::{InventoryError, Loaded, load, load_text, parse, parse_with};
+pub use load::{InventoryError, Loaded, folder, load, load_text, parse, parse_with};
 pub use model::Inventory;
 pub use placement::{REDIS, redis_port, wanted};
 pub use places::{Place, Places};
 pub use problem::{Problem, Problems};
-pub use rules::{check_release, check_secrets, placed};
+pub use rules::{check_memory, check_release, check_secrets, placed};
 pub use schema::schema;
 pub use wording::{closest, quoted};

@@ -9,19 +9,27 @@ pub const REDIS: u16 = 6379;
 /// The port of Redis itself beside HAProxy.
 const REDIS_BESIDE_HAPROXY: u16 = 6380;
 
-/// The kinds that get a role by default; `None` means that it goes by `on` alone.
-fn kinds(role: &str) -> Option<&'static [Kind]> {
+/// The ports that HAProxy leads to applications.
+pub const FRONT: [u16; 2] = [80, 443];
+
+/// The kinds that get a built-in role by default; where there are none, it goes by `on` alone.
+pub fn kinds(role: &str) -> &'static [Kind] {
     match role {
-        "base" | "firewall" => Some(&[Kind::Manager, Kind::Worker, Kind::App]),
-        "etcd" | "haproxy" | "sentinel" => Some(&[Kind::Manager]),
-        "patroni" => Some(&[Kind::Worker]),
-        "pgbouncer" | "redis" => Some(&[Kind::App]),
-        _ => None,
+        "base" | "firewall" => &[Kind::Manager, Kind::Worker, Kind::App],
+        "etcd" | "haproxy" | "sentinel" => &[Kind::Manager],
+        "patroni" => &[Kind::Worker],
+        "pgbouncer" | "redis" => &[Kind::App],
+        _ => &[],
     }
 }
 
-/// The names of the nodes that run a role, in order. Nodes that `on` names but the inventory lacks are left out.
+/// The names of the nodes that run a built-in role, in order.
 pub fn nodes_of<'a>(inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
+    nodes_by(inventory, role, kinds(role))
+}
+
+/// The names of the nodes that run a role of these kinds, in order. Nodes that `on` names but the inventory lacks are left out.
+pub fn nodes_by<'a>(inventory: &'a Inventory, role: &str, kinds: &[Kind]) -> Vec<&'a str> {
     match role {
         "keepalived" => return virtual_ip_nodes(inventory),
         "nginx" => return process_nodes(inventory),
@@ -30,13 +38,12 @@ pub fn nodes_of<'a>(inventory: &'a Inventory, role: &str) -> Vec<&'a str> {
     }
     let placed = inventory.roles.get(role).and_then(|settings| settings.on.as_ref());
     let nodes = inventory.nodes.iter();
-    match (placed, kinds(role)) {
-        (Some(on), _) => nodes.filter(|(name, _)| on.contains(name)).map(|(name, _)| name.as_str()).collect(),
-        (None, Some(kinds)) => nodes
+    match placed {
+        Some(on) => nodes.filter(|(name, _)| on.contains(name)).map(|(name, _)| name.as_str()).collect(),
+        None => nodes
             .filter(|(_, node)| node.kind.to_vec().iter().any(|kind| kinds.contains(kind)))
             .map(|(name, _)| name.as_str())
             .collect(),
-        (None, None) => Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ mod virtual_ip;
 
 pub use parameters::check_release;
 pub use secrets::check_secrets;
+pub use sizes::check_memory;
 
 use super::known_roles::KnownRoles;
 use super::model::Inventory;
@@ -29,7 +30,7 @@ pub(super) fn check(inventory: &Inventory, places: &Places, roles: &KnownRoles) 
     placement::check(inventory, roles, &mut found);
     redis::check(inventory, &mut found);
     virtual_ip::check(inventory, &mut found);
-    applications::check(inventory, roles, &mut found);
+    applications::check(inventory, &mut found);
     timing::check(inventory, &mut found);
     access::check(inventory, &mut found);
     databases::check(inventory, &mut found);

@@ -3,8 +3,28 @@ resolved AS (
     SELECT role, schema, writes,
         to_regrole(quote_ident(role))::oid AS grantee,
         to_regnamespace(quote_ident(schema))::oid AS namespace,
-        (SELECT datdba FROM pg_database WHERE datname = current_database()) AS owner
+        to_regrole(quote_ident(/*owner*/))::oid AS owner
     FROM wanted
+),
+-- What may be done with tables (r) and sequences (S), and who has to be let: readers, then writers too, or nobody.
+rights (kind, privilege, least) AS (VALUES
+    ('r', 'SELECT', 'reader'), ('r', 'INSERT', 'writer'), ('r', 'UPDATE', 'writer'), ('r', 'DELETE', 'writer'),
+    ('r', 'TRUNCATE', 'nobody'),
+    ('S', 'SELECT', 'reader'), ('S', 'USAGE', 'writer'), ('S', 'UPDATE', 'writer')
+),
+relations AS (
+    SELECT oid, relnamespace AS namespace, relowner AS owner, relkind IN ('v', 'm') AS is_view,
+        CASE relkind WHEN 'S' THEN 'S' ELSE 'r' END AS kind,
+        coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)) AS granted
+    FROM pg_class WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+),
+-- Every right that was given to one role: on what is there, and on what its owner makes later.
+given AS (
+    SELECT false AS later, namespace, kind, acl.grantee, acl.privilege_type AS privilege, owner
+    FROM relations, aclexplode(granted) AS acl WHERE acl.grantor = owner
+    UNION ALL
+    SELECT true, defaclnamespace, defaclobjtype::text, acl.grantee, acl.privilege_type, defaclrole
+    FROM pg_default_acl, aclexplode(defaclacl) AS acl
 )
 SELECT json_build_object(
     'extensions', (SELECT coalesce(json_agg(extname), '[]') FROM pg_extension),
@@ -17,16 +37,31 @@ SELECT json_build_object(
             OR NOT has_schema_privilege(grantee, namespace, 'USAGE')
             OR NOT has_database_privilege(grantee, current_database(), 'CONNECT')
             OR EXISTS (
-                SELECT FROM pg_class
-                WHERE relnamespace = namespace AND relkind IN ('r', 'p', 'v', 'm')
-                    AND NOT (has_table_privilege(grantee, oid, 'SELECT')
-                        AND (NOT writes OR relkind IN ('v', 'm') OR has_table_privilege(grantee, oid, 'INSERT')))
+                SELECT FROM relations JOIN rights USING (kind)
+                WHERE relations.namespace = resolved.namespace
+                    AND (least = 'reader' OR least = 'writer' AND writes AND NOT is_view)
+                    AND NOT CASE kind
+                        WHEN 'S' THEN has_sequence_privilege(resolved.grantee, oid, privilege)
+                        ELSE has_table_privilege(resolved.grantee, oid, privilege)
+                    END
             )
-            OR NOT EXISTS (
-                SELECT FROM pg_default_acl, aclexplode(defaclacl) AS acl
-                WHERE defaclobjtype = 'r' AND defaclnamespace = namespace AND defaclrole = owner
-                    AND acl.grantee = resolved.grantee
-                    AND acl.privilege_type = CASE WHEN writes THEN 'INSERT' ELSE 'SELECT' END
+            OR EXISTS (
+                SELECT FROM rights
+                WHERE (least = 'reader' OR least = 'writer' AND writes) AND NOT EXISTS (
+                    SELECT FROM given
+                    WHERE later AND given.kind = rights.kind AND given.privilege = rights.privilege
+                        AND given.grantee = resolved.grantee AND given.namespace = resolved.namespace
+                        AND given.owner = resolved.owner
+                )
             )
+    ),
+    -- What a role has through others, or as the owner of the database, is not for a revocation to take.
+    'excess', (
+        SELECT coalesce(json_agg(role || ' ' || schema), '[]') FROM resolved
+        WHERE NOT writes AND grantee IS DISTINCT FROM owner AND EXISTS (
+            SELECT FROM given JOIN rights USING (kind, privilege)
+            WHERE least <> 'reader' AND given.grantee = resolved.grantee
+                AND given.namespace = resolved.namespace AND (NOT later OR given.owner = resolved.owner)
+        )
     )
 )

@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 
 use super::sizing::{SIZED, parameters};
 use super::{LiveError, Observed, Placed, certificate_path, etcd, fields, objects};
-use crate::cluster::NodeName;
+use crate::cluster::{Node, NodeName};
 use crate::inventory::model::Synchronous;
 use crate::inventory::parameters::{Parameter, Parameters};
-use crate::render::{Facts, Renderer, Source, pg_hba};
+use crate::render::{Renderer, Source, pg_hba};
 use crate::resource::{Call, Change, Diff, Effect, Id, Order, Payload, Refusal, Verb};
 
 /// Least `ttl` that Patroni 4 takes; a smaller one is accepted and silently replaced (`facts`: measured on 4.0.7).
@@ -104,14 +104,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
     let Some((first, facts)) = seen.first() else { return Ok((None, Vec::new())) };
     let Some(node) = source.cluster.nodes.get(*first) else { return Ok((None, Vec::new())) };
     let (current, revision, holder) = current(source, observed);
-    let redis = &source.cluster.inventory.redis;
-    let left = |(node, facts): (&NodeName, &Facts)| {
-        let beside = source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains("redis"));
-        let taken = if beside { redis.bytes(facts.ram_mib, true) / 1_048_576 } else { 0 };
-        (facts.ram_mib.saturating_sub(taken), taken)
-    };
-    let (ram, taken) =
-        seen.iter().map(|(node, facts)| left((*node, *facts))).min().unwrap_or((facts.ram_mib, 0));
+    let (ram, taken) = memory(source, observed).unwrap_or((facts.ram_mib, 0));
     if source.cluster.inventory.postgresql.memory.is_none() && ram < LEAST_MEMORY_MIB {
         let what = format!("Redis takes {taken} MB of the RAM of a worker and leaves {ram} MB to PostgreSQL");
         let hint = "make `redis.maxmemory` smaller, or place Redis elsewhere by `roles.redis.on`".to_owned();
@@ -147,6 +140,18 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
     whole.extend(own);
     let change = change(source, &current, &whole, revision, &restart);
     Ok((Some((Configuration { restart, lowered }, (holder, change))), notes))
+}
+
+/// What the smallest worker that answers has for PostgreSQL, and what a Redis beside it takes; both in MiB.
+pub fn memory(source: &Source, observed: &Observed) -> Option<(u64, u64)> {
+    let left = |(node, machine): (&NodeName, &Node)| {
+        let ram = observed.get(node)?.facts.ram_mib;
+        let redis = &source.cluster.inventory.redis;
+        let beside = machine.roles.contains("redis");
+        let taken = if beside { redis.bytes(ram, true) / 1_048_576 } else { 0 };
+        Some((ram.saturating_sub(taken), taken))
+    };
+    source.cluster.with_role("patroni").filter_map(left).min()
 }
 
 /// The key as it is, its revision, and the node that said so; empty at revision 0 when there is none.

@@ -9,6 +9,7 @@
 mod adoption;
 mod applications;
 mod authorities;
+mod database;
 mod dynamic;
 mod etcd;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub mod fixture;
 mod haproxy;
 mod keepalived;
 mod members;
+mod misfits;
 mod objects;
 #[cfg(test)]
 mod objects_test;
@@ -36,8 +38,9 @@ pub use applications::{
 pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
-pub use keepalived::{held_once, holder_probe, holders, misfits};
+pub use keepalived::{held_once, holder_probe, holders, misfits as address_misfits};
 pub use members::{ClusterView, Member, MemberStatus, checkpoint, hand_over, id as member_id};
+pub use misfits::misfits;
 pub use objects::{login_roles, password_of};
 pub use pgbouncer::holds;
 pub use pgbouncer::{ClientPool, Console, console};

@@ -8,18 +8,18 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
+use super::database::{self, LOOKUP_ROLE, SeenDatabase, grants};
 use super::{ClusterView, Observed, Placed, fields, json, members, pgbouncer, sql};
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::model::{Database, DatabaseRole};
 use crate::render::{CHECK_DATABASE, CHECK_ROLE, Source, pools};
-use crate::resource::{Call, Change, Fields, Id, Order, Payload, Verb, sha256};
+use crate::resource::{Call, Change, Fields, Id, Verb, sha256};
 use crate::secrets::{Secret, scram_matches, scram_verifier};
 
-/// Role that PgBouncer looks up its clients with.
-const LOOKUP_ROLE: &str = "pgbouncer";
 /// Password of the role that Patroni runs `pg_rewind` with.
 pub const REWIND: &str = "patroni/rewind";
-const REWIND_ROLE: &str = "rewind";
+/// That role.
+pub const REWIND_ROLE: &str = "rewind";
 const UNSEEN: &str = "cannot be seen: no leader answers";
 const OTHER_PASSWORD: &str = "its password is not the one in the store";
 
@@ -44,17 +44,6 @@ impl SeenRole {
     fn has_other(&self, password: &Secret) -> bool {
         self.password.as_deref().is_some_and(|verifier| !scram_matches(verifier, password))
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct SeenDatabase {
-    extensions: BTreeSet<String>,
-    schemas: BTreeSet<String>,
-    /// MD5 of the body of `pgbouncer.user_lookup`.
-    lookup: Option<String>,
-    /// Grants that are wanted and not there, as `role schema`.
-    missing: BTreeSet<String>,
-    heartbeat: bool,
 }
 
 pub fn id() -> Id {
@@ -97,41 +86,9 @@ pub fn probe(source: &Source) -> Call {
     let mut args = vec![include_str!("objects.sql").to_owned()];
     for (name, database) in &databases {
         args.push(name.clone());
-        args.push(include_str!("database.sql").replace("/*grants*/", &grant_rows(database)));
+        args.push(database::query(database));
     }
     Call::new("objects_probe", args)
-}
-
-/// The grants of a database as rows of a VALUES list: role, schema, whether it may write.
-fn grant_rows(database: &Database) -> String {
-    let rows: Vec<String> = grants(database)
-        .map(|(role, schema, writes)| {
-            format!("({}, {}, {writes})", sql::literal(&role), sql::literal(&schema))
-        })
-        .collect();
-    if rows.is_empty() {
-        "SELECT NULL::text, NULL::text, NULL::bool WHERE false".into()
-    } else {
-        format!("VALUES {}", rows.join(", "))
-    }
-}
-
-fn grants(database: &Database) -> impl Iterator<Item = (String, String, bool)> {
-    let schemas: Vec<&String> = database.schemas.iter().collect();
-    let roles = database
-        .read_write
-        .iter()
-        .map(|role| (role, true))
-        .chain(database.read_only.iter().map(|role| (role, false)));
-    roles
-        .flat_map(move |(role, writes)| {
-            let public = "public".to_owned();
-            let all: Vec<String> =
-                std::iter::once(public).chain(schemas.iter().map(|schema| (*schema).clone())).collect();
-            all.into_iter().map(move |schema| (role.clone(), schema, writes))
-        })
-        .collect::<Vec<_>>()
-        .into_iter()
 }
 
 pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
@@ -160,7 +117,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
         if !missing.is_empty() {
             let groups = missing.iter().map(|group| sql::identifier(group)).collect::<Vec<_>>().join(", ");
             let sql = format!("GRANT {groups} TO {};\n", sql::identifier(name));
-            changes.push(change(
+            changes.push(sql::change(
                 "membership",
                 name,
                 Verb::Update,
@@ -173,12 +130,8 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
     for (name, database) in &databases {
         let inside: Option<SeenDatabase> =
             json(said, &format!("database.{name}")).and_then(|value| serde_json::from_value(value).ok());
-        changes.extend(database_changes(
-            name,
-            database,
-            seen.databases.get(name),
-            inside.unwrap_or_default(),
-        ));
+        let owner = seen.databases.get(name);
+        changes.extend(database::changes(name, database, owner, inside.unwrap_or_default()));
     }
     let logins = logins(source, observed, &seen, &roles, &databases);
     let unseen = !said.contains_key("main") && members::has_data(source, observed);
@@ -222,7 +175,7 @@ fn rewind_change(source: &Source, seen: &Seen) -> Option<Change> {
 fn password_change(role: &str, password: &Secret, reason: &str) -> Change {
     let verifier = scram_verifier(password, &salt(role, password), 4096);
     let sql = format!("ALTER ROLE {} PASSWORD {};\n", sql::identifier(role), sql::literal(&verifier));
-    change("role", role, Verb::Update, reason, "postgres", &sql)
+    sql::change("role", role, Verb::Update, reason, "postgres", &sql)
 }
 
 /// PgBouncer logs in to the servers with what it learned when a client last logged in. Where a role's password changes,
@@ -250,22 +203,6 @@ fn logins(
         all.extend(pgbouncer::logins(source, observed, name, &aliases.join(" "), password));
     }
     all
-}
-
-fn change(
-    kind: &str,
-    name: &str,
-    verb: Verb,
-    reason: impl Into<String>,
-    database: &str,
-    sql: &str,
-) -> Change {
-    // Nothing of a role's verifier may reach the server's log.
-    let quiet = format!("SET log_statement = 'none';\nSET log_min_duration_statement = -1;\n{sql}");
-    let call = Call::new("objects_apply", [database]).with(Payload::Bytes(quiet.into_bytes()));
-    let mut change = Change::new(Id::new(kind, name), verb, reason, Order::Activate, call);
-    change.cluster_wide = true;
-    change
 }
 
 fn role_change(
@@ -314,7 +251,7 @@ fn role_change(
         let _ = writeln!(sql, "ALTER ROLE {} PASSWORD {};", sql::identifier(name), sql::literal(&verifier));
     }
     let verb = if seen.is_some() { Verb::Update } else { Verb::Create };
-    Some(change("role", name, verb, reasons.join("; "), "postgres", &sql))
+    Some(sql::change("role", name, verb, reasons.join("; "), "postgres", &sql))
 }
 
 /// A salt of its own for each role and password, and the same one each time: a plan is a pure function.
@@ -323,66 +260,4 @@ fn salt(role: &str, password: &Secret) -> [u8; 16] {
     let mut salt = [0; 16];
     salt.copy_from_slice(&hash.as_bytes()[..16]);
     salt
-}
-
-fn database_changes(
-    name: &str,
-    database: &Database,
-    owner: Option<&String>,
-    inside: SeenDatabase,
-) -> Vec<Change> {
-    let mut changes = Vec::new();
-    let wanted_owner = database.owner.as_deref().unwrap_or("postgres");
-    if owner.is_none() {
-        let create =
-            format!("CREATE DATABASE {} OWNER {}", sql::identifier(name), sql::identifier(wanted_owner));
-        let mut sql = sql::unless_there(&create, "pg_database", "datname", name);
-        let _ = writeln!(sql, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC;", sql::identifier(name));
-        changes.push(change("database", name, Verb::Create, "does not exist", "postgres", &sql));
-    } else if owner.is_some_and(|owner| owner != wanted_owner) {
-        let sql =
-            format!("ALTER DATABASE {} OWNER TO {};\n", sql::identifier(name), sql::identifier(wanted_owner));
-        changes.push(change("database", name, Verb::Update, "its owner differs", "postgres", &sql));
-    }
-    let (mut reasons, mut sql) = (Vec::new(), String::new());
-    for schema in database.schemas.iter().filter(|schema| !inside.schemas.contains(*schema)) {
-        reasons.push(format!("schema {schema}"));
-        let _ = writeln!(
-            sql,
-            "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {};",
-            sql::identifier(schema),
-            sql::identifier(wanted_owner)
-        );
-    }
-    for extension in database.extensions.iter().filter(|extension| !inside.extensions.contains(*extension)) {
-        reasons.push(format!("extension {extension}"));
-        let _ = writeln!(sql, "CREATE EXTENSION IF NOT EXISTS {} CASCADE;", sql::identifier(extension));
-    }
-    let lookup = include_str!("lookup.sql");
-    if inside.lookup.as_deref() != Some(&sha256(lookup.as_bytes())) {
-        reasons.push("the look-up of PgBouncer".to_owned());
-        sql.push_str(&lookup.replace("/*version*/", &sha256(lookup.as_bytes())));
-        let _ = writeln!(sql, "GRANT CONNECT ON DATABASE {} TO {LOOKUP_ROLE};", sql::identifier(name));
-    }
-    if name == CHECK_DATABASE && !inside.heartbeat {
-        reasons.push("the table of the checks".to_owned());
-        let _ = writeln!(
-            sql,
-            "CREATE TABLE IF NOT EXISTS public.heartbeat (node text PRIMARY KEY, at timestamptz NOT NULL);\n\
-             ALTER TABLE public.heartbeat OWNER TO {CHECK_ROLE};"
-        );
-    }
-    let unfit = owner.is_none() || !inside.missing.is_empty();
-    for (role, schema, writes) in grants(database).filter(|(role, schema, _)| {
-        unfit && (owner.is_none() || inside.missing.contains(&format!("{role} {schema}")))
-    }) {
-        reasons.push(format!("{} for {role} in {schema}", if writes { "read and write" } else { "read" }));
-        sql.push_str(&sql::grant(name, wanted_owner, &role, &schema, writes));
-    }
-    if !reasons.is_empty() {
-        let verb = if owner.is_none() { Verb::Create } else { Verb::Update };
-        let reason = format!("missing: {}", reasons.join(", "));
-        changes.push(change("contents", name, verb, reason, name, &sql));
-    }
-    changes
 }

@@ -108,6 +108,21 @@ fn names_that_are_hostile_to_sql_stay_names() {
 }
 
 #[test]
+fn roles_that_are_ours_cannot_be_declared() {
+    let ours =
+        [database::LOOKUP_ROLE, objects::REWIND_ROLE, crate::render::CHECK_ROLE, "replicator", "postgres"];
+    for role in ours {
+        let text = format!("{INVENTORY}postgresql:\n  roles: {{ app: {{}}, {role}: {{}} }}\n");
+        let problems = crate::inventory::parse("test.yaml", &text).unwrap_err();
+        let messages: Vec<&str> = problems.list().iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages, [format!("the role name `{role}` is reserved")]);
+    }
+    // `rewind` alone is Patroni's.
+    let text = INVENTORY.to_owned() + "postgresql:\n  roles: { app: {}, rewinder: {} }\n";
+    assert!(crate::inventory::parse("test.yaml", &text).is_ok());
+}
+
+#[test]
 fn the_password_of_the_look_up_changes_right_before_its_poolers_hear_of_it() {
     let source = source();
     let configuration = written(&source, &bare(&source, 13)).unwrap();
@@ -130,4 +145,49 @@ fn the_password_of_the_look_up_changes_right_before_its_poolers_hear_of_it() {
     assert!(!changed(&observed, "databases") && changed(&observed, "pgbouncer"));
     with(&mut observed, source.secrets["pgbouncer/auth"].expose());
     assert!(!changed(&observed, "databases") && !changed(&observed, "pgbouncer"));
+}
+
+#[test]
+fn rights_follow_the_inventory_both_ways() {
+    let source = source_of(
+        &(INVENTORY.to_owned()
+            + "postgresql:\n  roles: { o: {}, r: {}, w: {} }\n  databases: { d: { owner: o, read_write: [w], read_only: [r] } }\n"),
+    );
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let contents = |observed: &Observed| {
+        let all = planned("databases", &source, observed).into_iter();
+        all.map(|(_, change)| change).find(|change| change.id == Id::new("contents", "d"))
+    };
+    let main = packed(&json!({ "roles": {}, "databases": { "d": "o" } }));
+    set(&mut observed, "w1", objects::id(), "main", &main);
+    let lookup = crate::resource::sha256(include_bytes!("lookup.sql"));
+    let mut see = |missing: &[&str], excess: &[&str]| {
+        let inside = json!({ "extensions": [], "schemas": ["public"], "lookup": lookup, "heartbeat": false,
+            "missing": missing, "excess": excess });
+        set(&mut observed, "w1", objects::id(), "database.d", &packed(&inside));
+        contents(&observed)
+    };
+    assert_eq!(see(&[], &[]), None);
+    let widened = see(&["w public"], &[]).unwrap();
+    assert_eq!(widened.reason, "missing: read and write for w in public");
+    assert!(sql(&widened).contains("UPDATE, DELETE ON ALL TABLES IN SCHEMA \"public\" TO \"w\";"));
+    assert!(!sql(&widened).contains("REVOKE"), "{}", sql(&widened));
+    let narrowed = see(&[], &["r public"]).unwrap();
+    assert_eq!(narrowed.reason, "may only read, and can write: r in public");
+    for line in [
+        "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA \"public\" FROM \"r\" CASCADE;\n",
+        "REVOKE USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA \"public\" FROM \"r\" CASCADE;\n",
+        "FOR ROLE \"o\" IN SCHEMA \"public\" REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON TABLES FROM \"r\";\n",
+        "FOR ROLE \"o\" IN SCHEMA \"public\" REVOKE USAGE, UPDATE ON SEQUENCES FROM \"r\";\n",
+    ] {
+        assert!(sql(&narrowed).contains(line), "{}", sql(&narrowed));
+    }
+    assert!(!sql(&narrowed).contains("GRANT"), "{}", sql(&narrowed));
+    let both = see(&["r public"], &["r public"]).unwrap();
+    assert_eq!(both.reason, "missing: read for r in public; may only read, and can write: r in public");
+    // The probe asks for the owner that is wanted, and for each grant.
+    let asked = format!("{:?}", objects::probe(&source).args);
+    assert!(asked.contains("to_regrole(quote_ident('o'))"), "{asked}");
+    assert!(asked.contains("(VALUES ('w', 'public', true), ('r', 'public', false))"), "{asked}");
 }

@@ -1,4 +1,23 @@
-//! Statements of SQL as text. Whatever stands in a name or a text stays in it.
+//! Statements of SQL as text, and the change that has them carried out. Whatever stands in a name or a text stays in it.
+
+use crate::resource::{Call, Change, Id, Order, Payload, Verb};
+
+/// A change by statements of SQL in `database`.
+pub fn change(
+    kind: &str,
+    name: &str,
+    verb: Verb,
+    reason: impl Into<String>,
+    database: &str,
+    sql: &str,
+) -> Change {
+    // Nothing of a role's verifier may reach the server's log.
+    let quiet = format!("SET log_statement = 'none';\nSET log_min_duration_statement = -1;\n{sql}");
+    let call = Call::new("objects_apply", [database]).with(Payload::Bytes(quiet.into_bytes()));
+    let mut change = Change::new(Id::new(kind, name), verb, reason, Order::Activate, call);
+    change.cluster_wide = true;
+    change
+}
 
 /// What a role of a database may do in one schema of it, with what its owner makes there later.
 pub fn grant(database: &str, owner: &str, role: &str, schema: &str, writes: bool) -> String {
@@ -13,6 +32,20 @@ pub fn grant(database: &str, owner: &str, role: &str, schema: &str, writes: bool
          GRANT {sequences} ON ALL SEQUENCES IN SCHEMA {schema} TO {role};\n\
          ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT {tables} ON TABLES TO {role};\n\
          ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} GRANT {sequences} ON SEQUENCES TO {role};\n"
+    )
+}
+
+/// Takes from a role that only reads whatever else it may do with the tables and sequences of a schema, now and later,
+/// and from those that it has let do the same.
+pub fn only_reads(owner: &str, role: &str, schema: &str) -> String {
+    let (owner, role, schema) = (identifier(owner), identifier(role), identifier(schema));
+    let (tables, sequences) = ("INSERT, UPDATE, DELETE, TRUNCATE", "USAGE, UPDATE");
+    let later = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA {schema} REVOKE");
+    format!(
+        "REVOKE {tables} ON ALL TABLES IN SCHEMA {schema} FROM {role} CASCADE;\n\
+         REVOKE {sequences} ON ALL SEQUENCES IN SCHEMA {schema} FROM {role} CASCADE;\n\
+         {later} {tables} ON TABLES FROM {role};\n\
+         {later} {sequences} ON SEQUENCES FROM {role};\n"
     )
 }
 

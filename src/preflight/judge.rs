@@ -71,7 +71,7 @@ fn warn(why: String) -> Found {
 /// The verdict on the virtual addresses, from what all nodes said; none where there are none.
 pub fn virtual_ip(source: &Source, observed: &Observed) -> Option<Verdict> {
     let (node, _) = source.cluster.with_role("keepalived").next()?;
-    let misfits = live::misfits(source, observed).into_iter();
+    let misfits = live::address_misfits(source, observed).into_iter();
     let words: Vec<String> = misfits.map(|(_, what, hint)| format!("{what}; {hint}")).collect();
     let found = if words.is_empty() { pass() } else { fail(words.join("\n")) };
     Some(verdict("virtual-ip", node, found))

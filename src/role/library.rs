@@ -5,8 +5,9 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 
-use super::{Manifest, When};
-use crate::inventory::Inventory;
+use super::{KindOrAll, Manifest, When};
+use crate::inventory::model::Kind;
+use crate::inventory::{Inventory, KnownRoles};
 
 static ROLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/roles");
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
@@ -72,6 +73,20 @@ impl Library {
     /// Whether a role of this name comes with the program.
     pub fn is_built_in(role: &str) -> bool {
         ROLES.get_file(format!("{role}.yaml")).is_some()
+    }
+
+    /// The roles that an inventory may place. Of a role of the user's own, those ports count that it has in every cluster.
+    pub fn known_roles(&self) -> KnownRoles {
+        let own = self.roles.values().filter(|manifest| !Self::is_built_in(&manifest.role));
+        own.fold(KnownRoles::built_in(), |known, manifest| {
+            let always = manifest.ports.iter().filter(|port| port.with.is_none() && port.when.is_none());
+            let ports: Vec<u16> = always.map(|port| port.port).collect();
+            let kinds = manifest.kinds.iter().flat_map(|kind| match kind {
+                KindOrAll::Kind(kind) => vec![*kind],
+                KindOrAll::All(_) => vec![Kind::Manager, Kind::Worker, Kind::App],
+            });
+            known.and(&manifest.role, &kinds.collect::<Vec<Kind>>(), &ports)
+        })
     }
 
     /// The built-in roles with those of `dir/roles` and `dir/templates` over them.

@@ -294,3 +294,34 @@ fn nodes_that_do_not_answer_are_all_named() {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
 }
+
+#[test]
+fn roles_of_the_user_s_own_share_no_port_on_a_node() {
+    let refused = |inventory: &str, roles: &[(&str, &str)]| {
+        let folder = folder(inventory);
+        std::fs::create_dir(folder.path().join("roles")).unwrap();
+        for (role, more) in roles {
+            let manifest = format!("role: {role}\ntitle: {role}\nphase: services\n{more}\n");
+            std::fs::write(folder.path().join(format!("roles/{role}.yaml")), manifest).unwrap();
+        }
+        let output = deploy(&["graph", "."], folder.path());
+        (!output.status.success()).then(|| (output.status.code(), text(&output.stderr)))
+    };
+    let port = |port: u16| format!("ports: [{{ name: web, port: {port}, from: [clients] }}]");
+    let (one, other) = (port(9001), port(9002));
+    let on = "roles:\n  one: { on: [n1, n2] }\n  two: { on: [n2] }\n";
+    let (code, error) = refused(on, &[("one", &one), ("two", &one)]).unwrap();
+    assert_eq!(code, Some(3));
+    assert!(
+        error.contains("cluster.yaml:8:10: `one` and `two` both listen on port 9001 of `n2`\n"),
+        "{error}"
+    );
+    assert_eq!(refused(on, &[("one", &one), ("two", &other)]), None);
+    // Placed by its kind, beside PgBouncer.
+    let kinds = format!("kinds: [app]\n{}", port(6432));
+    let (_, error) = refused("", &[("one", &kinds)]).unwrap();
+    assert!(
+        error.contains("cluster.yaml:3:3: `one` and `pgbouncer` both listen on port 6432 of `n1`\n"),
+        "{error}"
+    );
+}

@@ -7,13 +7,10 @@ use super::Findings;
 use super::names::{is_host_name, is_label, is_one_line};
 use crate::inventory::known_roles::KnownRoles;
 use crate::inventory::model::{Application, Inventory, Servers};
-use crate::inventory::placement::nodes_of;
+use crate::inventory::placement::{FRONT, nodes_of};
 use crate::inventory::wording::{closest, listed, quoted};
 
-/// HAProxy's ports for applications.
-const FRONT: [u16; 2] = [80, 443];
-
-pub fn check(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
+pub fn check(inventory: &Inventory, found: &mut Findings<'_>) {
     if inventory.roles.get("nginx").is_some_and(|role| role.on.is_some()) {
         found.key(
             &["roles", "nginx", "on"],
@@ -43,7 +40,7 @@ pub fn check(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>
         groups(name, application, found);
         files(name, application, found);
     }
-    ports(inventory, roles, found);
+    ports(inventory, found);
 }
 
 const LABEL: &str =
@@ -125,7 +122,9 @@ fn path<'a>(name: &'a str, group: &Servers<'a>, field: &'a str) -> Vec<&'a str> 
     ["applications", name].into_iter().chain(inner).chain([field]).collect()
 }
 
-fn ports(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
+fn ports(inventory: &Inventory, found: &mut Findings<'_>) {
+    // One of the user's own may well be what the application is.
+    let roles = KnownRoles::built_in();
     let mut taken: BTreeMap<(String, u16), String> = BTreeMap::new();
     for (node, machine) in &inventory.nodes {
         for role in roles.names().filter(|role| nodes_of(inventory, role).contains(&node.as_str())) {

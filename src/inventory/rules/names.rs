@@ -2,7 +2,7 @@
 
 /// Names of roles that PostgreSQL, Patroni or `deploy` use themselves.
 const TAKEN_ROLES: [&str; 8] =
-    ["all", "none", "pgbouncer", "postgres", "public", "replication", "replicator", "rewind_user"];
+    ["all", "none", "pgbouncer", "postgres", "public", "replication", "replicator", "rewind"];
 
 /// Names of databases that mean something to PostgreSQL, to `pg_hba.conf` or to PgBouncer.
 const TAKEN_DATABASES: [&str; 9] = [

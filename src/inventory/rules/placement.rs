@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Findings;
 use crate::inventory::known_roles::KnownRoles;
 use crate::inventory::model::Inventory;
-use crate::inventory::placement::{REDIS, nodes_of, redis_port};
+use crate::inventory::placement::{FRONT, REDIS, nodes_of, redis_port};
 use crate::inventory::wording::{closest, listed, quoted};
 
 pub fn check(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
@@ -76,13 +76,16 @@ pub fn place(found: &mut Findings<'_>, role: &str, message: String, hint: &str) 
     found.first(&[&["roles", role, "on"], &["nodes"]], message, hint);
 }
 
-/// The ports of a role in this cluster: that of Redis itself can be chosen, and HAProxy has one for it where it runs.
+/// The ports of a role in this cluster: that of Redis itself can be chosen, and HAProxy has one for it where it runs, and
+/// two for applications.
 fn ports_of(inventory: &Inventory, roles: &KnownRoles, role: &str) -> Vec<u16> {
     let declared = roles.ports(role).iter().copied();
     match role {
         "redis" => declared.map(|port| if port == REDIS { redis_port(inventory) } else { port }).collect(),
-        "haproxy" if nodes_of(inventory, "redis").is_empty() => {
-            declared.filter(|port| *port != REDIS).collect()
+        "haproxy" => {
+            let redis = !nodes_of(inventory, "redis").is_empty();
+            let front = FRONT.into_iter().filter(|_| !inventory.applications.is_empty());
+            declared.filter(|port| redis || *port != REDIS).chain(front).collect()
         }
         _ => declared.collect(),
     }
@@ -91,7 +94,7 @@ fn ports_of(inventory: &Inventory, roles: &KnownRoles, role: &str) -> Vec<u16> {
 fn ports(inventory: &Inventory, roles: &KnownRoles, found: &mut Findings<'_>) {
     let mut taken: BTreeMap<(&str, u16), &str> = BTreeMap::new();
     for role in roles.names() {
-        for node in nodes_of(inventory, role) {
+        for node in roles.nodes_of(inventory, role) {
             for port in ports_of(inventory, roles, role) {
                 if let Some(other) = taken.insert((node, port), role) {
                     // The port of Redis is a matter of choice, any other one of places alone.

@@ -4,6 +4,8 @@ use super::Findings;
 use crate::inventory::model::Inventory;
 use crate::inventory::parameters::{self, base_value};
 use crate::inventory::placement::nodes_of;
+use crate::inventory::places::Places;
+use crate::inventory::problem::Problem;
 
 /// Connections kept free for Patroni, the checks, the exporters and an administrator.
 const SPARE_CONNECTIONS: u64 = 10;
@@ -22,7 +24,17 @@ const MIB: f64 = 1_048_576.0;
 
 pub fn check(inventory: &Inventory, found: &mut Findings<'_>) {
     pools(inventory, found);
-    memory(inventory, found);
+    if let Some(size) = inventory.postgresql.memory.as_deref().and_then(mebibytes) {
+        if (MIN_MEMORY..=MAX_MEMORY).contains(&size) {
+            memory(inventory, size, "", found);
+        } else {
+            found.value(
+                &["postgresql", "memory"],
+                "out of range: from 256MB to 65536GB",
+                "write the RAM of a worker",
+            );
+        }
+    }
     if let Some(mount) = &inventory.postgresql.data_mount
         && mount.split('/').any(|part| part == "." || part == "..")
     {
@@ -90,27 +102,38 @@ fn count(inventory: &Inventory, name: &str, default: u64) -> u64 {
     amount.map_or(default, |amount| amount.clamp(0.0, 1e6) as u64)
 }
 
-fn memory(inventory: &Inventory, found: &mut Findings<'_>) {
-    let Some(memory) = inventory.postgresql.memory.as_deref().and_then(mebibytes) else { return };
-    if !(MIN_MEMORY..=MAX_MEMORY).contains(&memory) {
-        found.value(
-            &["postgresql", "memory"],
-            "out of range: from 256MB to 65536GB",
-            "write the RAM of a worker",
-        );
-        return;
+/// What the smallest worker cannot hold of the sizes that are given, with `mib` for PostgreSQL. For use once the nodes have
+/// told their RAM. Where `postgresql.memory` is given, sizes are estimates for that, but for what is taken at the start.
+pub fn check_memory(inventory: &Inventory, places: &Places, mib: u64) -> Vec<Problem> {
+    let mut found = Findings { places, problems: Vec::new() };
+    #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let (size, whose) = (mib as f64, ", which the smallest worker has for PostgreSQL");
+    if inventory.postgresql.memory.is_none() {
+        memory(inventory, size, whose, &mut found);
+    } else {
+        shared_buffers(inventory, size, whose, &mut found);
     }
+    found.problems
+}
+
+fn shared_buffers(inventory: &Inventory, memory: f64, whose: &str, found: &mut Findings<'_>) {
     let shared = parameter(inventory, "shared_buffers");
     if let Some(shared) = shared.filter(|shared| *shared > memory * 0.75) {
         found.value(
             &["postgresql", "parameters", "shared_buffers"],
-            format!("shared_buffers takes {shared:.0} MB of a memory of {memory:.0} MB"),
+            format!("shared_buffers takes {shared:.0} MB of a memory of {memory:.0} MB{whose}"),
             format!(
                 "a quarter, {:.0}MB, is a good size; more than three quarters leaves too little",
                 memory / 4.0
             ),
         );
     }
+}
+
+/// Sizes against a memory in MiB; `whose` it is.
+fn memory(inventory: &Inventory, memory: f64, whose: &str, found: &mut Findings<'_>) {
+    shared_buffers(inventory, memory, whose, found);
+    let shared = parameter(inventory, "shared_buffers");
     if let Some(work) = parameter(inventory, "work_mem") {
         let connections = inventory.postgresql.max_connections;
         let shared = shared.unwrap_or(memory / 4.0);
@@ -120,7 +143,7 @@ fn memory(inventory: &Inventory, found: &mut Findings<'_>) {
                 &["postgresql", "parameters", "work_mem"],
                 format!(
                     "shared_buffers + max_connections × work_mem = {shared:.0} + {connections} × {work:.1} = \
-                     {needed:.0} MB, more than the memory of {memory:.0} MB"
+                     {needed:.0} MB, more than the memory of {memory:.0} MB{whose}"
                 ),
                 format!(
                     "set work_mem to {:.0}kB or less, or set it for the roles that need it",
@@ -132,7 +155,7 @@ fn memory(inventory: &Inventory, found: &mut Findings<'_>) {
     if let Some(cache) = parameter(inventory, "effective_cache_size").filter(|cache| *cache > memory) {
         found.value(
             &["postgresql", "parameters", "effective_cache_size"],
-            format!("effective_cache_size is {cache:.0} MB, more than the memory of {memory:.0} MB"),
+            format!("effective_cache_size is {cache:.0} MB, more than the memory of {memory:.0} MB{whose}"),
             format!("three quarters of it, {:.0}MB, is a good size", memory * 0.75),
         );
     }
