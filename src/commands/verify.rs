@@ -1,6 +1,5 @@
 //! `deploy verify`: every check of the cluster, now.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +12,6 @@ use serde_json::json;
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
-use crate::cluster::NodeName;
 use crate::exit::Exit;
 use crate::observe::{self, Hosts};
 use crate::plan::CheckRun;
@@ -51,14 +49,25 @@ async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
 /// How long a virtual address may take to find its holder.
 const ADDRESSES_WITHIN: Duration = Duration::from_secs(15);
 
+/// The hosts of the nodes that run a role.
+fn of_role(source: &Source, hosts: &Hosts, role: &str) -> Hosts {
+    let own = source.cluster.with_role(role).filter_map(|(node, _)| hosts.get_key_value(node));
+    own.map(|(node, host)| (node.clone(), Arc::clone(host))).collect()
+}
+
+/// Whether each application has a server where its requests go. Applications are made by others: it warns at most.
+pub async fn applications(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
+    if source.cluster.inventory.applications.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers =
+        observe::observe_only(&of_role(source, hosts, "haproxy"), &live::application_probes()).await?;
+    Ok(live::served_applications(source, &answers.observed))
+}
+
 /// Whether each virtual address has one holder, which only all its nodes together can tell.
 async fn held_once(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
-    let of_role: BTreeSet<&NodeName> = source.cluster.with_role("keepalived").map(|(node, _)| node).collect();
-    let own: Hosts = hosts
-        .iter()
-        .filter(|(node, _)| of_role.contains(node))
-        .map(|(k, v)| (k.clone(), Arc::clone(v)))
-        .collect();
+    let own = of_role(source, hosts, "keepalived");
     let asked = [live::holder_probe(source)];
     let end = Instant::now() + ADDRESSES_WITHIN;
     loop {
@@ -71,7 +80,8 @@ async fn held_once(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     }
 }
 
-/// Runs `checks`; where `everything` is wanted, it also tries the ports from here and looks for the virtual addresses.
+/// Runs `checks`; where `everything` is wanted, it also tries the ports from here, and looks for the virtual addresses and
+/// the servers of applications.
 pub async fn these(
     source: &Source,
     hosts: &Hosts,
@@ -82,19 +92,25 @@ pub async fn these(
         return Ok(verify::run(hosts, checks).await);
     }
     let exposure = verify::exposure(&source.cluster, &source.library);
-    let (mut verdicts, exposed, holders) =
-        tokio::join!(verify::run(hosts, checks), exposure, held_once(source, hosts));
+    let (mut verdicts, exposed, holders, served) = tokio::join!(
+        verify::run(hosts, checks),
+        exposure,
+        held_once(source, hosts),
+        applications(source, hosts)
+    );
     if source.cluster.inventory.firewall.enabled {
         verdicts.extend(exposed);
     }
     verdicts.extend(holders?);
+    verdicts.extend(served?);
     Ok(verdicts)
 }
 
-/// The verdicts as text: those that failed, all of them when asked, and how many of each.
+/// The verdicts as text: those that failed or warn, all of them when asked, and how many of each.
 pub fn text(verdicts: &[Verdict], every: bool) -> String {
     let mut text = String::new();
-    for verdict in verdicts.iter().filter(|verdict| every || verdict.outcome == Outcome::Fail) {
+    let told = |verdict: &&Verdict| every || matches!(verdict.outcome, Outcome::Fail | Outcome::Warn);
+    for verdict in verdicts.iter().filter(told) {
         let word = match verdict.outcome {
             Outcome::Pass => style("pass").green(),
             Outcome::Skip => style("skip").dim(),
@@ -108,7 +124,8 @@ pub fn text(verdicts: &[Verdict], every: bool) -> String {
         text.push('\n');
     }
     let count = |outcome| verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
-    let (passed, failed, skipped) = (count(Outcome::Pass), count(Outcome::Fail), count(Outcome::Skip));
-    let _ = writeln!(text, "{passed} checks passed, {failed} failed, {skipped} skipped");
+    let (passed, failed) = (count(Outcome::Pass), count(Outcome::Fail));
+    let (warned, skipped) = (count(Outcome::Warn), count(Outcome::Skip));
+    let _ = writeln!(text, "{passed} checks passed, {failed} failed, {warned} warned, {skipped} skipped");
     text
 }
