@@ -1,15 +1,22 @@
 //! Inventories from text to verdict: the fixtures of every rule, the shipped files, hostile input.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use deploy::cluster::Cluster;
 use deploy::inventory::model::Kind;
 use deploy::inventory::{
     InventoryError, KnownRoles, Loaded, check_memory, check_release, folder, parse, parse_with, schema,
 };
+use deploy::live::{Observation, Observed, secret_names};
+use deploy::pki::Trust;
+use deploy::plan;
+use deploy::render::{Facts, Source};
 use deploy::role::Library;
+use deploy::secrets::Secret;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -103,6 +110,38 @@ fn shipped_inventories_are_valid_and_name_their_schema() {
         let target = first.strip_prefix("# yaml-language-server: $schema=").expect(first);
         let target = loaded.dir.join(target).canonicalize().unwrap();
         assert_eq!(target, root().join("inventories/schema.json").canonicalize().unwrap());
+    }
+}
+
+/// From bare machines, on either release of Debian, there is something to do on every one of them.
+#[test]
+fn shipped_inventories_are_planned() {
+    for path in shipped() {
+        let loaded = load(&path).unwrap();
+        let library = Library::with_folder(&loaded.dir).unwrap();
+        let cluster = Cluster::new(loaded.inventory, &library);
+        let named = secret_names(&cluster, &library).into_iter();
+        let secrets = named.map(|name| (name, Secret::new("x".repeat(36)))).collect();
+        let source = Source::new(cluster, library, secrets, Trust::settled("authority", "0")).unwrap();
+        for debian in [12, 13] {
+            let facts = Facts {
+                debian,
+                ram_mib: 16384,
+                cores: 4,
+                clock: 0,
+                hostname: "x".into(),
+                interfaces: Vec::new(),
+            };
+            let bare = Observation { facts, fields: BTreeMap::new() };
+            let nodes = source.cluster.nodes.keys();
+            let observed: Observed = nodes.map(|node| (node.clone(), bare.clone())).collect();
+            let plan = plan::build(&source, &observed, time::OffsetDateTime::UNIX_EPOCH)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            for node in observed.keys() {
+                let changes = plan.changes().filter(|(_, on, _)| *on == node).count();
+                assert!(changes > 5, "{}: {changes} changes of {node}", path.display());
+            }
+        }
     }
 }
 

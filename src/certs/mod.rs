@@ -103,12 +103,11 @@ pub fn probes(source: &Source, name: &NodeName) -> Vec<(Id, Call)> {
     let Some(node) = source.cluster.nodes.get(name) else { return Vec::new() };
     let certificates = manifests(source, node).flat_map(|manifest| &manifest.certificates);
     let served = certificates.flat_map(|certificate| &certificate.served);
-    served
-        .map(|at| {
-            let starttls = at.starttls.clone().unwrap_or_default();
-            (id(at.port), Call::new("served_probe", [bracketed(node.address), at.port.to_string(), starttls]))
-        })
-        .collect()
+    let served = served.map(|at| {
+        let starttls = at.starttls.clone().unwrap_or_default();
+        (id(at.port), Call::new("served_probe", [bracketed(node.address), at.port.to_string(), starttls]))
+    });
+    served.chain(own::probes(source, node)).collect()
 }
 
 fn id(port: u16) -> Id {

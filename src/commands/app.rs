@@ -7,26 +7,33 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 
 use super::Global;
-use super::apply::{carry_out, confirm};
+use super::apply::{How, carry_out_so, confirm};
 use super::project::Project;
 use crate::cli::{App, AppAction};
+use crate::cluster::NodeName;
 use crate::inventory::closest;
 use crate::live::{self, Observed, is_choice};
+use crate::observe::Answers;
 use crate::render::{Application, Choice, Chosen, applications, backend};
 use crate::status::ApplicationStatus;
-use crate::ui::{self, Hint};
+use crate::ui::Hint;
+use crate::{plan, ui};
 
 pub async fn run(global: &Global, args: &App) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
     let all = applications(&project.source.cluster);
     let named = args.name.as_ref().map(|name| find(&all, name)).transpose()?;
-    let observed = project.observe().await?;
+    let Answers { observed, failures } = project.observe_reachable("haproxy").await?;
+    for error in failures.values() {
+        ui::talk(&format!("left out, and takes over what is chosen at the next `deploy apply`: {error}"));
+    }
     let (Some(application), Some(action)) = (named, &args.action) else {
         let shown = all.iter().filter(|one| named.is_none_or(|named| named.name == one.name));
         let list: Vec<ApplicationStatus> =
             shown.map(|one| ApplicationStatus::read(&project.source, &observed, one)).collect();
         if global.json {
-            ui::json(&json!({ "applications": list }));
+            let silent: Vec<&NodeName> = failures.keys().collect();
+            ui::json(&json!({ "applications": list, "silent": silent }));
         } else {
             ui::data(&ui::applications(&list));
         }
@@ -38,7 +45,8 @@ pub async fn run(global: &Global, args: &App) -> Result<ExitCode> {
     choose(global, &mut project, &observed, choice, action.yes()).await
 }
 
-/// Makes a choice on every HAProxy by a plan of nothing else.
+/// Makes a choice on every HAProxy that answers, by a plan of nothing else. HAProxy itself says that it has taken it; the
+/// checks of the cluster are left out, because a machine that is lost may be the very reason for the choice.
 async fn choose(
     global: &Global,
     project: &mut Project,
@@ -57,10 +65,13 @@ async fn choose(
         return Ok(ExitCode::SUCCESS);
     }
     project.source_mut()?.choice = Some(choice);
-    let mut plan = super::plan::from(project, observed).await?;
+    let now = time::OffsetDateTime::now_utc();
+    let mut plan =
+        plan::build_only("haproxy", &project.source, observed, now).map_err(super::plan::explain)?;
     plan.keep(|_, change| is_choice(change));
     confirm(global, yes, &plan)?;
-    let done = carry_out(project, plan).await?;
+    let mut done = carry_out_so(project, plan, How::proven()).await?;
+    done.verdicts = super::verify::applications(&project.source, &project.hosts()).await?;
     done.tell(global, begun, json!({}));
     Ok(done.exit_code())
 }

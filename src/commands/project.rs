@@ -12,7 +12,7 @@ use crate::inventory::{self, Inventory, Loaded, Places, Problem, Problems};
 use crate::journal::Wanted;
 use crate::live::Observed;
 use crate::live::{self, secret_names, secret_uses};
-use crate::observe::{self, Hosts, Unanswered};
+use crate::observe::{self, Answers, Hosts, Unanswered};
 use crate::pki::{Authority, OwnCertificate, Trust, Unfit};
 use crate::plan::{Inputs, Made};
 use crate::render::Source;
@@ -221,7 +221,7 @@ async fn fetch_all(files: &Files) -> Result<BTreeMap<String, Secret>> {
 }
 
 /// What all nodes said; an error that names every node that said nothing.
-pub fn everyone(answers: observe::Answers) -> Result<Observed> {
+pub fn everyone(answers: Answers) -> Result<Observed> {
     if answers.failures.is_empty() {
         return Ok(answers.observed);
     }
@@ -346,6 +346,22 @@ impl Project {
         let answers = observe::observe_also(&self.source, &self.hosts(), |_| more.to_vec()).await?;
         self.observed.clone_from(&answers.observed);
         everyone(answers)
+    }
+
+    /// What the nodes of a role say, of which at least one must answer. Those that do not, and all other nodes, are left
+    /// alone from then on.
+    pub async fn observe_reachable(&mut self, role: &str) -> Result<Answers> {
+        let source = Arc::clone(&self.source);
+        let runs = |node: &NodeName| source.cluster.nodes.get(node).is_some_and(|it| it.roles.contains(role));
+        self.fleet.keep(runs);
+        let answers = observe::observe(&source, &self.hosts()).await?;
+        if answers.observed.is_empty() {
+            everyone(answers)?;
+            return Ok(Answers::default());
+        }
+        self.fleet.keep(|node| answers.observed.contains_key(node));
+        self.observed.clone_from(&answers.observed);
+        Ok(answers)
     }
 
     /// Remote executions so far, by node.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -48,6 +49,22 @@ async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
 /// How long a virtual address may take to find its holder.
 const ADDRESSES_WITHIN: Duration = Duration::from_secs(15);
 
+/// The hosts of the nodes that run a role.
+fn of_role(source: &Source, hosts: &Hosts, role: &str) -> Hosts {
+    let own = source.cluster.with_role(role).filter_map(|(node, _)| hosts.get_key_value(node));
+    own.map(|(node, host)| (node.clone(), Arc::clone(host))).collect()
+}
+
+/// Whether each application has a server where its requests go. Applications are made by others: it warns at most.
+pub async fn applications(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
+    if source.cluster.inventory.applications.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers =
+        observe::observe_only(&of_role(source, hosts, "haproxy"), &live::application_probes()).await?;
+    Ok(live::served_applications(source, &answers.observed))
+}
+
 /// Whether each virtual address has one holder, which only all nodes together can tell: one that has lost the role may
 /// have kept it.
 async fn held_once(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
@@ -66,7 +83,8 @@ async fn held_once(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     }
 }
 
-/// Runs `checks`; where `everything` is wanted, it also tries the ports from here and looks for the virtual addresses.
+/// Runs `checks`; where `everything` is wanted, it also tries the ports from here, and looks for the virtual addresses and
+/// the servers of applications.
 pub async fn these(
     source: &Source,
     hosts: &Hosts,
@@ -77,19 +95,25 @@ pub async fn these(
         return Ok(verify::run(hosts, checks).await);
     }
     let exposure = verify::exposure(&source.cluster, &source.library);
-    let (mut verdicts, exposed, holders) =
-        tokio::join!(verify::run(hosts, checks), exposure, held_once(source, hosts));
+    let (mut verdicts, exposed, holders, served) = tokio::join!(
+        verify::run(hosts, checks),
+        exposure,
+        held_once(source, hosts),
+        applications(source, hosts)
+    );
     if source.cluster.inventory.firewall.enabled {
         verdicts.extend(exposed);
     }
     verdicts.extend(holders?);
+    verdicts.extend(served?);
     Ok(verdicts)
 }
 
-/// The verdicts as text: those that failed, all of them when asked, and how many of each.
+/// The verdicts as text: those that failed or warn, all of them when asked, and how many of each.
 pub fn text(verdicts: &[Verdict], every: bool) -> String {
     let mut text = String::new();
-    for verdict in verdicts.iter().filter(|verdict| every || verdict.outcome == Outcome::Fail) {
+    let told = |verdict: &&Verdict| every || matches!(verdict.outcome, Outcome::Fail | Outcome::Warn);
+    for verdict in verdicts.iter().filter(told) {
         let word = match verdict.outcome {
             Outcome::Pass => style("pass").green(),
             Outcome::Skip => style("skip").dim(),
@@ -103,7 +127,8 @@ pub fn text(verdicts: &[Verdict], every: bool) -> String {
         text.push('\n');
     }
     let count = |outcome| verdicts.iter().filter(|verdict| verdict.outcome == outcome).count();
-    let (passed, failed, skipped) = (count(Outcome::Pass), count(Outcome::Fail), count(Outcome::Skip));
-    let _ = writeln!(text, "{passed} checks passed, {failed} failed, {skipped} skipped");
+    let (passed, failed) = (count(Outcome::Pass), count(Outcome::Fail));
+    let (warned, skipped) = (count(Outcome::Warn), count(Outcome::Skip));
+    let _ = writeln!(text, "{passed} checks passed, {failed} failed, {warned} warned, {skipped} skipped");
     text
 }

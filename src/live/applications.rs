@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{Observed, Placed, fields, text};
-use crate::cluster::NodeName;
 use crate::render::{Application, Choice, Chosen, Source, applications};
 use crate::resource::{Call, Change, Fields, Id, Order, Payload, Verb};
 
@@ -232,30 +231,10 @@ pub fn is_chosen(source: &Source, observed: &Observed, choice: &Choice) -> bool 
     so && changes(source, observed).is_empty()
 }
 
-/// The backends of groups that are not live.
-pub fn resting_groups(source: &Source, observed: &Observed) -> BTreeSet<String> {
-    let choices = choices(source, observed);
-    let all = applications(&source.cluster);
-    let resting = all.iter().filter(|application| application.grouped).flat_map(|application| {
-        let live = choices.live(&application.name);
-        application.pools.iter().filter(move |pool| live != Some(pool.group.as_str()))
-    });
-    resting.map(|pool| pool.backend.clone()).collect()
-}
-
-/// The nodes of HAProxy on which a backend has no server that is well.
-pub fn without_server<'a>(source: &'a Source, observed: &'a Observed, backend: &'a str) -> Vec<&'a NodeName> {
-    let nodes = source.cluster.with_role("haproxy").map(|(node, _)| node);
-    let bare = nodes.filter(|node| {
-        let servers = super::proxy_servers(observed, node).unwrap_or_default();
-        !servers.iter().any(|server| server.proxy == backend && server.up)
-    });
-    bare.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::NodeName;
     use crate::live::fixture;
     use crate::live::{Observation, Observed};
     use crate::pki::Trust;

@@ -24,6 +24,7 @@ mod objects_test;
 mod pgbouncer;
 mod redis;
 mod secret_uses;
+mod served;
 mod sizing;
 mod sql;
 mod table;
@@ -31,10 +32,7 @@ mod table;
 mod tests;
 
 pub use adoption::{authority_probes, remembered, strangers};
-pub use applications::{
-    Choices, choices, has_group, is_choice, is_chosen, resting_groups, servers as application_servers,
-    without_server,
-};
+pub use applications::{Choices, choices, has_group, is_choice, is_chosen, servers as application_servers};
 pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
@@ -50,6 +48,9 @@ pub use redis::{
     watch as sentinel_watch,
 };
 pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses, secrets_of};
+pub use served::{
+    probes as application_probes, resting_groups, served as served_applications, without_server,
+};
 
 use std::collections::BTreeMap;
 

@@ -55,6 +55,20 @@ pub fn build(source: &Source, observed: &Observed, now: time::OffsetDateTime) ->
     Ok(plan)
 }
 
+/// A plan of the phase of that name alone: nodes that only others look at need not have answered.
+pub fn build_only(
+    name: &str,
+    source: &Source,
+    observed: &Observed,
+    now: time::OffsetDateTime,
+) -> Result<Plan, PlanError> {
+    let mut plan = Plan::default();
+    for phase in PHASES.iter().filter(|phase| phase.name == name) {
+        plan.phases.extend(build_phase(source, phase, observed, now)?);
+    }
+    Ok(plan)
+}
+
 /// One phase of the plan; `None` where it has no work.
 pub fn build_phase(
     source: &Source,

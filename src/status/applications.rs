@@ -81,7 +81,9 @@ fn servers(
 ) -> Vec<AppServerStatus> {
     let each = pool.servers.iter().map(|server| {
         let (mut up_on, mut down_on, mut sessions) = (Vec::new(), BTreeMap::new(), 0);
-        for (node, _) in source.cluster.with_role("haproxy") {
+        // Who does not answer says nothing of the server.
+        for (node, _) in source.cluster.with_role("haproxy").filter(|(node, _)| observed.contains_key(*node))
+        {
             let all = live::proxy_servers(observed, node).unwrap_or_default();
             match all.into_iter().find(|seen| seen.proxy == pool.backend && seen.name == server.name) {
                 Some(seen) => {
@@ -108,4 +110,34 @@ fn servers(
         }
     });
     each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::{Observation, fixture};
+    use crate::pki::Trust;
+    use crate::render::applications;
+    use crate::resource::{Fields, Id};
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    #[test]
+    fn the_last_server_is_known_though_a_haproxy_does_not_answer() {
+        let text = "applications: { shop: { hosts: [shop.example.org], nodes: [n1, n2], port: 8080 } }\n";
+        let source = fixture::source(&format!("{}{text}", fixture::THREE), Trust::settled("", "0"));
+        let is_last = |second: &str| {
+            let table = format!("# pxname,svname,status\napp.shop,n1,UP\napp.shop,n2,{second}\n");
+            let servers = Fields::from([("servers".to_owned(), STANDARD.encode(table))]);
+            let seen = Observation {
+                facts: fixture::facts(13),
+                fields: [(Id::new("haproxy", "servers"), servers)].into(),
+            };
+            let observed = [(NodeName::from("n1"), seen.clone()), (NodeName::from("n2"), seen)].into();
+            ApplicationStatus::read(&source, &observed, &applications(&source.cluster)[0]).is_last("n1")
+        };
+        assert!(is_last("DOWN"));
+        assert!(!is_last("UP"));
+    }
 }

@@ -110,6 +110,11 @@ impl Fleet {
         Ok(Self { hosts, _sockets: sockets })
     }
 
+    /// Leaves only the nodes that are `meant`.
+    pub fn keep(&mut self, meant: impl Fn(&NodeName) -> bool) {
+        self.hosts.retain(|node, _| meant(node));
+    }
+
     /// The host of a node.
     pub fn host(&self, node: &NodeName) -> Option<Arc<dyn Host>> {
         self.hosts.get(node).map(|host| Arc::clone(host) as Arc<dyn Host>)

@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Findings;
 use super::names::{is_host_name, is_label, is_one_line};
+use super::placement::ports_of;
 use crate::inventory::known_roles::KnownRoles;
 use crate::inventory::model::{Application, Inventory, Servers};
-use crate::inventory::placement::{FRONT, nodes_of};
+use crate::inventory::placement::nodes_of;
 use crate::inventory::wording::{closest, listed, quoted};
 
 pub fn check(inventory: &Inventory, found: &mut Findings<'_>) {
@@ -128,10 +129,8 @@ fn ports(inventory: &Inventory, found: &mut Findings<'_>) {
     let mut taken: BTreeMap<(String, u16), String> = BTreeMap::new();
     for (node, machine) in &inventory.nodes {
         for role in roles.names().filter(|role| nodes_of(inventory, role).contains(&node.as_str())) {
-            let front: &[u16] = if role == "haproxy" { &FRONT } else { &[] };
-            taken.extend(
-                roles.ports(role).iter().chain(front).map(|port| ((node.clone(), *port), role.to_owned())),
-            );
+            let ports = ports_of(inventory, &roles, role).into_iter();
+            taken.extend(ports.map(|port| ((node.clone(), port), role.to_owned())));
         }
         if machine.host.is_none() {
             let port = machine.port.or(inventory.ssh.port).unwrap_or(22);

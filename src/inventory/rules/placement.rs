@@ -78,7 +78,7 @@ pub fn place(found: &mut Findings<'_>, role: &str, message: String, hint: &str) 
 
 /// The ports of a role in this cluster: that of Redis itself can be chosen, and HAProxy has one for it where it runs, and
 /// two for applications.
-fn ports_of(inventory: &Inventory, roles: &KnownRoles, role: &str) -> Vec<u16> {
+pub fn ports_of(inventory: &Inventory, roles: &KnownRoles, role: &str) -> Vec<u16> {
     let declared = roles.ports(role).iter().copied();
     match role {
         "redis" => declared.map(|port| if port == REDIS { redis_port(inventory) } else { port }).collect(),
