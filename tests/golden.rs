@@ -13,7 +13,7 @@ use deploy::cluster::{Cluster, NodeName};
 use deploy::inventory::{Inventory, KnownRoles};
 use deploy::live::secret_names;
 use deploy::pki::Trust;
-use deploy::render::{Facts, Source, resources};
+use deploy::render::{Facts, Graph, Source, resources};
 use deploy::role::Library;
 use deploy::secrets::Secret;
 
@@ -124,4 +124,25 @@ fn an_address_of_ipv6_is_in_brackets_wherever_a_port_follows_it() {
     let files = rendered(inventory, 13, "w1");
     let own = "listen: \"[fd00:10::16],127.0.0.1:5432\"";
     assert!(files["etc_patroni_config.yml"].contains(own), "{}", files["etc_patroni_config.yml"]);
+}
+
+/// `deploy graph` for a cluster that has everything; the SVG is a picture for any browser.
+#[test]
+fn the_picture_is_what_it_was_before() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let inventory = deploy::inventory::load(&root.join("examples/blue-green.yaml")).unwrap().inventory;
+    let library = Library::built_in().unwrap();
+    let cluster = Cluster::new(inventory, &library);
+    let library = cluster.fit(library).wanted_by(&cluster.inventory);
+    let graph = Graph::of(&cluster, &library);
+    for (name, drawn) in
+        [("graph.mmd", graph.mermaid()), ("graph.dot", graph.dot()), ("graph.svg", graph.svg())]
+    {
+        let path = root.join("tests/golden/edge").join(name);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &drawn).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(drawn, golden, "{} differs; UPDATE=1 accepts it", path.display());
+    }
 }

@@ -37,6 +37,8 @@ pub enum Drawing {
     Mermaid,
     /// Graphviz.
     Dot,
+    /// A picture that every browser shows.
+    Svg,
 }
 
 /// Arguments of `history`: the list, or one run.

@@ -11,6 +11,7 @@ use super::who::who;
 use crate::exit::Exit;
 use crate::live::Observed;
 use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
+use crate::render::Graph;
 use crate::resource::{Call, Id};
 use crate::secrets::{Seal, write_sealed};
 use crate::ui::Hint;
@@ -35,7 +36,9 @@ pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     if global.json {
         ui::json(&report);
     } else if args.markdown {
-        ui::data(&ui::markdown(project.source.cluster.name(), &plan));
+        let (cluster, library) = (&project.source.cluster, &project.source.library);
+        let part = Graph::of(cluster, library).part(&plan.roles(cluster, library));
+        ui::data(&ui::markdown(cluster.name(), &plan, &part));
     } else {
         ui::report(&ui::plan(&plan));
     }

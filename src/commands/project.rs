@@ -91,7 +91,7 @@ pub fn files_of_run(path: &Path, run: &str, wanted: Wanted) -> Result<Files> {
 fn fitted(loaded: Loaded, library: Library) -> Result<Files> {
     let Loaded { inventory, dir, file, source, places } = loaded;
     let cluster = Cluster::new(inventory, &library);
-    let library = cluster.fit(library);
+    let library = cluster.fit(library).wanted_by(&cluster.inventory);
     let names = secret_names(&cluster, &library);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut problems = inventory::check_secrets(&cluster.inventory, &places, &names);

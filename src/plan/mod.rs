@@ -26,9 +26,9 @@ pub use select::{Hidden, Selection, SelectionError};
 #[cfg(test)]
 pub(crate) use waves::arrange;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cluster::NodeName;
+use crate::cluster::{Cluster, NodeName};
 use crate::resource::{Arg, Change, Effect, Id, Payload, Verb};
 use crate::role::Library;
 
@@ -124,6 +124,22 @@ impl Plan {
             let node = &step.node;
             step.changes.iter_mut().map(move |change| (node, change))
         })
+    }
+
+    /// The roles that it works on: on a node that is changed in a phase, those that belong to the phase. A phase that no
+    /// role belongs to works on those that it looks at.
+    pub fn roles(&self, cluster: &Cluster, library: &Library) -> BTreeSet<String> {
+        let own = |phase: &Phase| -> Vec<&str> {
+            let roles = library.roles.values().filter(|manifest| manifest.phase == phase.name);
+            let roles: Vec<&str> = roles.map(|manifest| manifest.role.as_str()).collect();
+            if roles.is_empty() { phase.roles.to_vec() } else { roles }
+        };
+        let all = self.phases.iter().flat_map(|phase| {
+            let nodes: BTreeSet<&NodeName> = phase.changes().map(|(node, _)| node).collect();
+            let runs = move |role: &&str| cluster.with_role(role).any(|(node, _)| nodes.contains(node));
+            own(phase.phase).into_iter().filter(runs)
+        });
+        all.map(str::to_owned).collect()
     }
 
     /// Nothing but new certificates and the services that take them: the phases need not wait for each other.

@@ -238,6 +238,23 @@ mod tests {
     }
 
     #[test]
+    fn the_roles_of_a_plan_are_those_of_its_phases_on_its_nodes() {
+        let source = source(MIXED, Trust::settled("ca", "0"));
+        let roles = |on: &str, phase: &str| {
+            let mut plan = bare(&source);
+            let phases = [phase.to_owned()].into();
+            let selection = Selection { on: vec![on.into()], phases, ..Selection::default() };
+            selection.narrow(&mut plan, &source.cluster).unwrap();
+            Vec::from_iter(plan.roles(&source.cluster, &source.library)).join(" ")
+        };
+        assert_eq!(roles("w1", "base"), "base firewall");
+        assert_eq!(roles("w*", "patroni"), "patroni");
+        // No role belongs to this phase: it works on PostgreSQL.
+        assert_eq!(roles("*", "databases"), "patroni");
+        assert_eq!(roles("w1", "haproxy"), "");
+    }
+
+    #[test]
     fn a_phase_that_does_not_exist_is_named_with_those_that_do() {
         let source = source(MIXED, Trust::settled("ca", "0"));
         let selection = Selection { phases: ["etc".to_owned()].into(), ..Selection::default() };

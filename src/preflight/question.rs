@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::cluster::NodeName;
-use crate::render::{Edge, Source, edges};
+use crate::render::{Edge, SSH, Source, edges};
 use crate::role::Manifest;
 use crate::transport::quote;
 
@@ -29,7 +29,7 @@ pub fn ways(source: &Source, from: &NodeName) -> Vec<Way> {
     for (name, node) in source.cluster.nodes.iter().filter(|(name, _)| *name != from) {
         // The administrators' way is proven by being here; it need not be open between nodes.
         let declared =
-            edges(&source.cluster, &source.library, name).into_iter().filter(|edge| edge.role != "ssh");
+            edges(&source.cluster, &source.library, name).into_iter().filter(|edge| edge.role != SSH);
         let open = |edge: &Edge| edge.from.iter().any(|network| network.contains(&here.address));
         all.extend(declared.filter(open).filter_map(|edge| {
             Some(Way { to: name.clone(), address: node.address, port: edge.port()?, what: edge.name })

@@ -19,8 +19,8 @@ pub use context::{
 };
 use engine::Templates;
 pub use engine::{RenderError, Renderer};
-pub use graph::Graph;
-pub use rules::{Edge, Through, edges};
+pub use graph::{Graph, Placed};
+pub use rules::{APPLICATION, Edge, SSH, Through, edges};
 pub use virtual_ips::{addresses as virtual_ips, device};
 
 use std::collections::{BTreeMap, BTreeSet};

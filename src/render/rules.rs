@@ -10,10 +10,16 @@ use super::applications;
 use crate::cluster::{Cluster, NodeName};
 use crate::role::{Library, Peer};
 
+/// What an edge names where the administrators come in, which is no role.
+pub const SSH: &str = "ssh";
+
+/// What an edge names where an application listens, which is no role either.
+pub const APPLICATION: &str = "application";
+
 /// One declared way into a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
-    /// The role that listens.
+    /// The role that listens, or [`SSH`], or [`APPLICATION`].
     pub role: String,
     /// What the port is for.
     pub name: String,
@@ -21,6 +27,8 @@ pub struct Edge {
     pub through: Through,
     /// Networks and addresses that may reach it.
     pub from: BTreeSet<IpNet>,
+    /// The same as the words that stand for them: roles, `admin` and `clients`; only those that are somebody here.
+    pub peers: BTreeSet<Peer>,
 }
 
 /// What comes in by an edge.
@@ -45,48 +53,39 @@ impl Edge {
 /// Everything that may reach `name`, from the manifests of its roles; SSH first.
 pub fn edges(cluster: &Cluster, library: &Library, name: &NodeName) -> Vec<Edge> {
     let Some(node) = cluster.nodes.get(name) else { return Vec::new() };
-    let ssh = Edge {
-        role: "ssh".into(),
-        name: "ssh".into(),
-        through: Through::Tcp(node.port.unwrap_or(22)),
-        from: networks(cluster, &["admin".to_owned()]),
+    let edge = |role: &str, name: &str, through: Through, from: &[Peer]| Edge {
+        role: role.to_owned(),
+        name: name.to_owned(),
+        through,
+        from: from.iter().flat_map(|peer| networks(cluster, peer)).collect(),
+        peers: from.iter().filter(|peer| !networks(cluster, peer).is_empty()).cloned().collect(),
     };
-    let mut edges = vec![ssh];
+    let mut edges = vec![edge(SSH, "ssh", Through::Tcp(node.port.unwrap_or(22)), &["admin".to_owned()])];
     for manifest in library.roles.values().filter(|manifest| node.roles.contains(&manifest.role)) {
         let ports = manifest.ports.iter().map(|port| (&port.name, Through::Tcp(port.port), &port.from));
         let protocols = manifest
             .protocols
             .iter()
             .map(|protocol| (&protocol.name, Through::Protocol(protocol.number), &protocol.from));
-        edges.extend(ports.chain(protocols).map(|(name, through, from)| Edge {
-            role: manifest.role.clone(),
-            name: name.clone(),
-            through,
-            from: networks(cluster, from),
-        }));
+        edges.extend(
+            ports.chain(protocols).map(|(name, through, from)| edge(&manifest.role, name, through, from)),
+        );
     }
     let own = applications(cluster).into_iter().flat_map(|application| application.listening(name));
-    edges.extend(own.map(|(name, port)| Edge {
-        role: "application".into(),
-        name,
-        through: Through::Tcp(port),
-        from: networks(cluster, &["haproxy".to_owned()]),
-    }));
+    edges.extend(
+        own.map(|(name, port)| edge(APPLICATION, &name, Through::Tcp(port), &["haproxy".to_owned()])),
+    );
     edges
 }
 
-/// The networks behind the words of `from`.
-fn networks(cluster: &Cluster, from: &[Peer]) -> BTreeSet<IpNet> {
+/// The networks behind a word of `from`.
+fn networks(cluster: &Cluster, peer: &str) -> BTreeSet<IpNet> {
     let access = &cluster.inventory.access;
-    let mut all = BTreeSet::new();
-    for peer in from {
-        match peer.as_str() {
-            "admin" => all.extend(access.admin.iter().map(|network| network.0)),
-            "clients" => all.extend(access.clients.iter().map(|network| network.0)),
-            role => all.extend(cluster.with_role(role).map(|(_, node)| IpNet::from(node.address))),
-        }
+    match peer {
+        "admin" => access.admin.iter().map(|network| network.0).collect(),
+        "clients" => access.clients.iter().map(|network| network.0).collect(),
+        role => cluster.with_role(role).map(|(_, node)| IpNet::from(node.address)).collect(),
     }
-    all
 }
 
 /// The rules of a node for IPv4 and IPv6, for `iptables-restore --noflush`: only our own chains are rewritten.

@@ -5,18 +5,22 @@ use std::fmt::Write;
 
 use super::plan::{Group, groups, left_out};
 use crate::plan::{PhasePlan, Plan, Summary};
+use crate::render::Graph;
 use crate::resource::Effect;
 
 /// Most characters of a comment, with room for what a pipeline adds; GitHub takes 65,536.
 const MOST: usize = 60_000;
 
-/// The comment.
-pub fn markdown(cluster: &str, plan: &Plan) -> String {
-    let whole = comment(cluster, plan, true);
-    if whole.len() <= MOST {
-        return whole;
+/// The comment, with the part of the cluster's picture that changes. Where it is too long, the picture goes first, then
+/// the diffs, then the end.
+pub fn markdown(cluster: &str, plan: &Plan, part: &Graph) -> String {
+    for (picture, diffs) in [(Some(part), true), (None, true)] {
+        let whole = comment(cluster, plan, picture, diffs);
+        if whole.len() <= MOST {
+            return whole;
+        }
     }
-    let mut short = comment(cluster, plan, false);
+    let mut short = comment(cluster, plan, None, false);
     if short.len() > MOST {
         let end = (0..=MOST).rev().find(|end| short.is_char_boundary(*end)).unwrap_or(0);
         short.truncate(end);
@@ -25,7 +29,7 @@ pub fn markdown(cluster: &str, plan: &Plan) -> String {
     short + "\nToo long for a comment: `deploy plan` shows all of it.\n"
 }
 
-fn comment(cluster: &str, plan: &Plan, diffs: bool) -> String {
+fn comment(cluster: &str, plan: &Plan, picture: Option<&Graph>, diffs: bool) -> String {
     let mut text = format!("### deploy plan: {}\n\n", plain(cluster));
     let Summary { changes, nodes, clients, drift, destructive } = Summary::of(plan);
     if plan.is_empty() {
@@ -43,6 +47,9 @@ fn comment(cluster: &str, plan: &Plan, diffs: bool) -> String {
         for line in &destructive {
             let _ = writeln!(text, "- {}", plain(line));
         }
+    }
+    if let Some(part) = picture.filter(|part| !part.roles.is_empty()) {
+        let _ = writeln!(text, "\n```mermaid\n{}```", part.mermaid());
     }
     for line in left_out(plan).lines().chain(plan.notes.iter().map(String::as_str)) {
         let _ = writeln!(text, "\n> {}", plain(line));
@@ -118,8 +125,15 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::cluster::NodeName;
+    use crate::live::fixture::{MIXED, source};
+    use crate::pki::Trust;
     use crate::plan::{PHASES, Step, Wave};
     use crate::resource::{Call, Change, Diff, Id, Order, Verb};
+
+    fn part() -> Graph {
+        let source = source(MIXED, Trust::settled("ca", "0"));
+        Graph::of(&source.cluster, &source.library).part(&["etcd".to_owned()].into())
+    }
 
     fn plan(reason: &str, diff: Option<Diff>) -> Plan {
         let id = Id::new("file", "/etc/hosts");
@@ -135,7 +149,7 @@ mod tests {
     #[test]
     fn the_summary_comes_first_and_the_same_change_once() {
         let diff = Diff { old: Some("a\n".into()), new: "b\n".into(), secret: false };
-        let text = markdown("shop", &plan("content differs", Some(diff)));
+        let text = markdown("shop", &plan("content differs", Some(diff)), &part());
         assert!(
             text.starts_with(
                 "### deploy plan: shop\n\n**2 changes on 2 nodes; clients will notice nothing.**"
@@ -143,13 +157,13 @@ mod tests {
         );
         assert_eq!(text.matches("/etc/hosts").count(), 1, "{text}");
         assert!(text.contains("on n1 n2: content differs\n\n  ```diff\n  -a\n  +b\n  ```\n"), "{text}");
-        assert!(markdown("shop", &Plan::default()).contains("Nothing to change"));
+        assert!(markdown("shop", &Plan::default(), &Graph::default()).contains("Nothing to change"));
     }
 
     #[test]
     fn no_text_of_a_plan_breaks_out_of_its_place() {
         let diff = Diff { old: Some("````\n".into()), new: "</details>\n".into(), secret: false };
-        let text = markdown("shop", &plan("</details> @everyone *bold*\nsecond", Some(diff)));
+        let text = markdown("shop", &plan("</details> @everyone *bold*\nsecond", Some(diff)), &part());
         assert!(!text.contains("@everyone") && text.contains("&lt;/details> "), "{text}");
         assert!(text.contains("  `````diff\n"), "{text}");
         assert_eq!(text.lines().filter(|line| *line == "</details>").count(), 1, "{text}");
@@ -158,11 +172,32 @@ mod tests {
     #[test]
     fn a_plan_that_is_too_long_says_so() {
         let old = "one more line\n".repeat(20_000);
-        let text = markdown(
-            "shop",
-            &plan("content differs", Some(Diff { old: Some(old), new: "b\n".into(), secret: false })),
-        );
+        let long = plan("content differs", Some(Diff { old: Some(old), new: "b\n".into(), secret: false }));
+        let text = markdown("shop", &long, &part());
         assert!(text.len() < 65_536 && text.contains("Too long"), "{}", text.len());
         assert!(text.contains("2 changes on 2 nodes"));
+    }
+
+    #[test]
+    fn the_part_that_changes_is_drawn_behind_the_summary() {
+        let text = markdown("shop", &plan("content differs", None), &part());
+        let (summary, picture) = text.split_once("```mermaid\nflowchart LR\n").unwrap();
+        assert!(summary.ends_with("Nothing is taken away.\n\n"), "{text}");
+        let (picture, rest) = picture.split_once("\n```\n").unwrap();
+        assert!(picture.ends_with("class r_etcd changed") && picture.contains("r_patroni --"), "{text}");
+        assert!(rest.starts_with("\n<details>"), "{text}");
+        assert!(!markdown("shop", &plan("content differs", None), &Graph::default()).contains("mermaid"));
+    }
+
+    #[test]
+    fn the_picture_is_the_first_to_go_where_there_is_no_room() {
+        let diff = |lines| Diff { old: Some("one line\n".repeat(lines)), new: "b\n".into(), secret: false };
+        let of = |lines| markdown("shop", &plan("content differs", Some(diff(lines))), &part());
+        let with = of(100);
+        let room = (MOST - with.len()) / "  -one line\n".len();
+        assert!(with.contains("mermaid") && of(100 + room).contains("mermaid"));
+        let without = of(100 + room + 1);
+        assert!(!without.contains("mermaid") && without.contains("-one line"), "{without}");
+        assert!(!without.contains("Too long"));
     }
 }

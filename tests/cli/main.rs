@@ -272,6 +272,9 @@ fn a_cluster_is_drawn_without_a_network() {
     let drawn = printed(&["graph", "."], folder.path());
     assert!(drawn.starts_with("flowchart LR\n") && drawn.contains("r_clients"), "{drawn}");
     assert!(printed(&["graph", ".", "--format", "dot"], folder.path()).starts_with("digraph cluster {"));
+    assert!(printed(&["graph", ".", "--format", "svg"], folder.path()).starts_with("<svg "));
+    // What is for applications and virtual addresses is open only where there are some.
+    assert!(!drawn.contains("virtual address") && !drawn.contains("443"), "{drawn}");
     let json: Value = serde_json::from_str(&printed(&["graph", ".", "--json"], folder.path())).unwrap();
     assert!(json["edges"].as_array().is_some_and(|edges| edges.iter().any(|edge| edge["port"] == 2379)));
 }
