@@ -130,7 +130,9 @@ fn an_address_of_ipv6_is_in_brackets_wherever_a_port_follows_it() {
 #[test]
 fn the_picture_is_what_it_was_before() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let inventory = deploy::inventory::load(&root.join("examples/blue-green.yaml")).unwrap().inventory;
+    let inventory = deploy::inventory::load(&root.join("examples/blue-green.yaml"), &KnownRoles::built_in())
+        .unwrap()
+        .inventory;
     let library = Library::built_in().unwrap();
     let cluster = Cluster::new(inventory, &library);
     let library = cluster.fit(library).wanted_by(&cluster.inventory);
