@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Source;
-use super::applications::applications;
+use super::applications::{OWN_CERTIFICATES, applications};
 use super::virtual_ips::{interface, virtual_addresses};
 use crate::cluster::{Cluster, Node, NodeName, bracketed};
 use crate::inventory::redis_port;
@@ -114,7 +114,10 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
     context["redis"]["behind_virtual_ip"] = json!(by_address);
     context["node"]["interface"] = json!(interface(facts, node));
     context.insert("virtual_ips".into(), json!(virtual_ips));
-    context.insert("applications".into(), json!(applications(cluster)));
+    let applications = applications(cluster);
+    let own = applications.iter().any(|application| application.certificate.is_some());
+    context.insert("own_certificates".into(), json!(own.then_some(OWN_CERTIFICATES)));
+    context.insert("applications".into(), json!(applications));
     let everyone = cluster.nodes.iter().map(|(name, node)| peer(name, node));
     context.insert("nodes".into(), everyone.collect());
     let roles: Map<String, Value> = source

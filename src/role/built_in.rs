@@ -110,6 +110,7 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
         "node": own,
         "virtual_ips": virtual_ips,
         "applications": applications,
+        "own_certificates": ipv6.then_some("/etc/haproxy/applications/certificates"),
         "roles": roles,
         "etcd": model::Etcd::default(),
         "patroni": patroni,
