@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use deploy::cluster::{Cluster, NodeName};
@@ -74,13 +75,14 @@ fn the_edge_is_what_it_was_before() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let update = std::env::var_os("UPDATE").is_some();
     let folder = root.join("tests/golden/edge");
-    let cases: [(&str, &str, &[&str]); 2] = [
-        (
-            "examples/blue-green.yaml",
-            "m1",
-            &["etc_haproxy_haproxy.cfg", "etc_keepalived_keepalived.conf", "etc_deploy_firewall"],
-        ),
+    let edge: &[&str] = &["etc_haproxy_haproxy.cfg", "etc_keepalived_keepalived.conf", "etc_deploy_firewall"];
+    let cases: [(&str, &str, &[&str]); 4] = [
+        ("examples/blue-green.yaml", "m1", edge),
         ("examples/own-role/cluster.yaml", "a1", &["etc_nginx_nginx.conf", "etc_deploy_firewall"]),
+        // Everything on one machine, a server in reserve, a limit.
+        ("examples/gitea.yaml", "n1", edge),
+        // A cookie, on the second of three.
+        ("examples/nextcloud.yaml", "m2", edge),
     ];
     for (inventory, node, wanted) in cases {
         let path = root.join(inventory);
@@ -97,6 +99,33 @@ fn the_edge_is_what_it_was_before() {
             assert_eq!(files[*name], golden, "{} differs; UPDATE=1 accepts it", path.display());
         }
     }
+}
+
+/// More words in a line than HAProxy takes would be found by its own check alone, on the nodes.
+#[test]
+fn many_applications_do_not_make_a_line_too_long_for_haproxy() {
+    let mut text = String::from(
+        "name: many\nnodes:\n  m1: { kind: manager, address: 10.1.0.11 }\n  m2: { kind: manager, address: 10.1.0.12 }\n  \
+         m3: { kind: manager, address: 10.1.0.13 }\n  w1: { kind: worker, address: 10.1.0.21 }\n  \
+         w2: { kind: worker, address: 10.1.0.22 }\n  a1: { kind: app, address: 10.1.0.31 }\napplications:\n",
+    );
+    for number in 0..40 {
+        let hosts: Vec<String> = (0..70).map(|host| format!("h{host}.a{number}.example.org")).collect();
+        let _ = writeln!(
+            text,
+            "  a{number}: {{ hosts: [{}], nodes: [a1], port: {}, certificate: {{ chain: c, key: k }} }}",
+            hosts.join(", "),
+            8000 + number
+        );
+    }
+    let (inventory, _) = deploy::inventory::parse("many.yaml", &text).unwrap();
+    let files = rendered(inventory, 13, "m1");
+    let configuration = &files["etc_haproxy_haproxy.cfg"];
+    for line in configuration.lines() {
+        assert!(line.split_whitespace().count() <= 64, "{line}");
+    }
+    let known = "acl known req.hdr(host),host_only,lower -m str h69.a39.example.org\n";
+    assert_eq!(configuration.matches(known).count(), 2, "for the redirect, and for HTTPS");
 }
 
 #[test]

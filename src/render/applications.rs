@@ -1,14 +1,19 @@
 //! Applications as templates see them, and the ports that they listen on. Pure.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
 use crate::cluster::{Cluster, NodeName, bracketed};
 use crate::inventory::model;
+use crate::pki::OwnCertificate;
+use crate::resource::{File, Live};
 
 /// Folder of what HAProxy knows of applications, on its nodes.
 pub const FOLDER: &str = "/etc/haproxy/applications";
+/// List of the users' own certificates: HAProxy takes 64 words in a line, too few to name them where it listens.
+pub const OWN_CERTIFICATES: &str = "/etc/haproxy/applications/certificates";
 
 /// An application.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -127,6 +132,33 @@ pub fn applications(cluster: &Cluster) -> Vec<Application> {
 /// Where a user's certificate with its key lies on the nodes of HAProxy.
 pub fn certificate_path(application: &str) -> String {
     format!("{FOLDER}/{application}.pem")
+}
+
+/// The users' own certificates with their keys, by application, and the list of them; nothing where there are none.
+pub fn own_certificates(all: &BTreeMap<String, OwnCertificate>) -> Vec<File> {
+    let each = all.iter().map(|(application, own)| {
+        let fingerprint = own.key.fingerprint();
+        let masked = format!("{}‹the key of {application} {fingerprint}›\n", own.chain);
+        read_by_haproxy(certificate_path(application), "0600", own.content(), masked)
+    });
+    let list: String = all.keys().map(|application| format!("{}\n", certificate_path(application))).collect();
+    let list = (!all.is_empty())
+        .then(|| read_by_haproxy(OWN_CERTIFICATES.into(), "0644", list.clone(), list.clone()));
+    each.chain(list).collect()
+}
+
+/// A file that HAProxy's configuration names, so that it is there before that is validated.
+fn read_by_haproxy(path: String, mode: &str, content: String, masked: String) -> File {
+    File {
+        path,
+        owner: "root:root".into(),
+        mode: mode.into(),
+        content,
+        masked,
+        validate: None,
+        live: Live::AtOnce,
+        seed: false,
+    }
 }
 
 fn pool(cluster: &Cluster, application: &str, group: &model::Servers<'_>) -> AppPool {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Source;
-use super::applications::applications;
+use super::applications::{OWN_CERTIFICATES, applications};
 use super::virtual_ips::{interface, virtual_addresses};
 use crate::cluster::{Cluster, Node, NodeName, bracketed};
 use crate::inventory::redis_port;
@@ -109,9 +109,15 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
         }),
     );
     let virtual_ips = virtual_addresses(cluster, name, node, facts);
+    let by_address =
+        virtual_ips.iter().any(|one| one.database) && cluster.with_role("redis").next().is_some();
+    context["redis"]["behind_virtual_ip"] = json!(by_address);
     context["node"]["interface"] = json!(interface(facts, node));
     context.insert("virtual_ips".into(), json!(virtual_ips));
-    context.insert("applications".into(), json!(applications(cluster)));
+    let applications = applications(cluster);
+    let own = applications.iter().any(|application| application.certificate.is_some());
+    context.insert("own_certificates".into(), json!(own.then_some(OWN_CERTIFICATES)));
+    context.insert("applications".into(), json!(applications));
     let everyone = cluster.nodes.iter().map(|(name, node)| peer(name, node));
     context.insert("nodes".into(), everyone.collect());
     let roles: Map<String, Value> = source
@@ -128,13 +134,16 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
     context
 }
 
-/// The Sentinel that a node asks: its own, or else the first one.
+/// The Sentinel that the HAProxy of a node asks: its own, or else each another one while there are enough.
 fn sentinel_to_ask(cluster: &Cluster, name: &NodeName) -> Value {
-    let own = cluster.with_role("sentinel").find(|(sentinel, _)| *sentinel == name);
-    match own.map(|(sentinel, _)| (sentinel, "127.0.0.1".to_owned())).or_else(|| {
-        cluster.with_role("sentinel").next().map(|(sentinel, node)| (sentinel, bracketed(node.address)))
-    }) {
-        Some((sentinel, address)) => json!({ "name": sentinel, "url_address": address }),
+    let sentinels: Vec<(&NodeName, &Node)> = cluster.with_role("sentinel").collect();
+    if let Some((own, _)) = sentinels.iter().find(|(sentinel, _)| *sentinel == name) {
+        return json!({ "name": own, "url_address": "127.0.0.1" });
+    }
+    let mut without = cluster.with_role("haproxy").filter(|(_, node)| !node.roles.contains("sentinel"));
+    let place = without.position(|(proxy, _)| proxy == name).unwrap_or_default();
+    match sentinels.get(place % sentinels.len().max(1)) {
+        Some((sentinel, node)) => json!({ "name": sentinel, "url_address": bracketed(node.address) }),
         None => Value::Null,
     }
 }
@@ -165,4 +174,27 @@ pub fn settings(cluster: &Cluster, manifest: &Manifest) -> Value {
 /// Where PostgreSQL keeps its data on any release that a node may run.
 pub fn data_directories(cluster: &Cluster) -> [String; 2] {
     [15, 17].map(|version| data_directory(cluster, version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::fixture;
+    use crate::pki::Trust;
+
+    fn asked(text: &str) -> Vec<String> {
+        let source = fixture::source(&format!("{}{text}", fixture::MIXED), Trust::settled("", "0"));
+        let proxies = source.cluster.with_role("haproxy");
+        let asked = proxies.map(|(name, _)| sentinel_to_ask(&source.cluster, name));
+        asked.map(|one| format!("{} {}", one["name"], one["url_address"]).replace('"', "")).collect()
+    }
+
+    #[test]
+    fn each_haproxy_asks_its_own_sentinel_or_another_than_the_next() {
+        assert_eq!(asked(""), ["m1 127.0.0.1", "m2 127.0.0.1", "m3 127.0.0.1"]);
+        let elsewhere = "roles: { sentinel: { on: [w1, w2, w3] } }\n";
+        assert_eq!(asked(elsewhere), ["w1 10.1.0.21", "w2 10.1.0.22", "w3 10.1.0.23"]);
+        let partly = "roles: { sentinel: { on: [m1, w1, w2] } }\n";
+        assert_eq!(asked(partly), ["m1 127.0.0.1", "m1 10.1.0.11", "w1 10.1.0.21"]);
+    }
 }

@@ -29,8 +29,8 @@ use crate::cluster::{Cluster, Node, NodeName};
 use crate::inventory::model::Scalar;
 use crate::pki::{self, LeafRequest, OwnCertificate, San, Trust};
 use crate::resource::{
-    Certificate, Directory, File, Firewall, Live, Order, Packages, Resource, Retired, SYSCTL_FILE, Sysctl,
-    Unit,
+    Certificate, Directory, File, Firewall, Leftovers, Live, Order, Packages, Resource, Retired, SYSCTL_FILE,
+    Sysctl, Unit,
 };
 use crate::role::{Layout, Library, Manifest, Stage, Takes};
 use crate::secrets::Secret;
@@ -209,10 +209,14 @@ impl Builder<'_> {
         }
         let mut more = Vec::new();
         if manifest.role == "haproxy" {
-            for (name, own) in &self.source.own_certificates {
-                more.push(certificate_path(name));
-                all.push(Box::new(own_certificate(name, own)));
-            }
+            let own = applications::own_certificates(&self.source.own_certificates);
+            more.extend(own.iter().map(|file| file.path.clone()));
+            all.extend(own.into_iter().map(|file| Box::new(file) as Box<dyn Resource>));
+            all.push(Box::new(Leftovers {
+                folder: applications::FOLDER,
+                ending: "pem",
+                wanted: more.clone(),
+            }));
         }
         // Two certificates in one folder share their authority file.
         let mut seen = BTreeSet::new();
@@ -363,21 +367,6 @@ impl Builder<'_> {
 /// Where the authority of a certificate's peers lies: `ca.crt` beside it.
 pub fn authority_path(certificate: &str) -> String {
     certificate.rsplit_once('/').map_or_else(|| "ca.crt".into(), |(folder, _)| format!("{folder}/ca.crt"))
-}
-
-/// A certificate of the user's own, with its key, where HAProxy reads it.
-fn own_certificate(application: &str, own: &OwnCertificate) -> File {
-    let fingerprint = own.key.fingerprint();
-    File {
-        path: certificate_path(application),
-        owner: "root:root".into(),
-        mode: "0600".into(),
-        content: own.content(),
-        masked: format!("{}‹the key of {application} {fingerprint}›\n", own.chain),
-        validate: None,
-        live: Live::AtOnce,
-        seed: false,
-    }
 }
 
 /// A unit with the files that it takes by restart and by reload; `more` of the latter.

@@ -8,6 +8,7 @@ mod certificate;
 mod change;
 mod file;
 mod firewall;
+mod leftovers;
 mod packages;
 mod retired;
 mod sysctl;
@@ -17,6 +18,7 @@ pub use certificate::Certificate;
 pub use change::{Arg, Call, Change, Diff, Effect, Id, Order, Payload, Verb};
 pub use file::{Directory, File, Live};
 pub use firewall::Firewall;
+pub use leftovers::Leftovers;
 pub use packages::Packages;
 pub use retired::Retired;
 pub use sysctl::{SYSCTL_FILE, Sysctl};
@@ -64,6 +66,7 @@ pub trait Resource: Send + Sync + std::fmt::Debug {
 pub const SHELL: &str = concat!(
     include_str!("packages.sh"),
     include_str!("file.sh"),
+    include_str!("leftovers.sh"),
     include_str!("certificate.sh"),
     include_str!("unit.sh"),
     include_str!("retired.sh"),

@@ -89,6 +89,7 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
     redis["port"] = json!(6380);
     redis["bytes"] = json!(536_870_912);
     redis["ask"] = json!({ "name": "n1", "url_address": "127.0.0.1" });
+    redis["behind_virtual_ip"] = json!(true);
     let virtual_ip = if ipv6 { "fd00::9" } else { "10.0.0.9" };
     let virtual_ips = json!([{
         "name": "cluster", "address": virtual_ip, "url_address": if ipv6 { "[fd00::9]" } else { virtual_ip },
@@ -109,6 +110,7 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
         "node": own,
         "virtual_ips": virtual_ips,
         "applications": applications,
+        "own_certificates": ipv6.then_some("/etc/haproxy/applications/certificates"),
         "roles": roles,
         "etcd": model::Etcd::default(),
         "patroni": patroni,

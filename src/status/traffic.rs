@@ -16,6 +16,9 @@ const LEADER: &str = "leader";
 /// The one that leads to the primary of Redis, and names its servers by their addresses.
 const REDIS_PROXY: &str = "redis";
 
+/// The other HAProxys, by which the virtual address goes: nobody is led there.
+const REDIS_ELSEWHERE: &str = "redis-elsewhere";
+
 /// HAProxy on one node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HaproxyStatus {
@@ -112,7 +115,7 @@ pub fn haproxy(view: &View<'_>, leader: Option<&NodeName>, notes: &mut Notes) ->
 
 fn backends(view: &View<'_>, servers: Vec<ProxyServer>) -> Vec<Backend> {
     let mut all: Vec<Backend> = Vec::new();
-    for mut server in servers {
+    for mut server in servers.into_iter().filter(|server| server.proxy != REDIS_ELSEWHERE) {
         if let Some(node) = server.name.parse().ok().and_then(|at| live::redis_node_at(view.source, at)) {
             server.name = node.to_string();
         }

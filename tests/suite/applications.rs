@@ -6,36 +6,44 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::clients;
 use crate::cluster::Cluster;
 
-const APPLICATIONS: &str = "shop:
+/// The two nodes that serve: the first of kind app.
+fn servers(cluster: &Cluster) -> Result<[&'static str; 2]> {
+    match cluster.of_kind("app")[..] {
+        [first, second, ..] => Ok([first, second]),
+        _ => bail!("there are not two app nodes"),
+    }
+}
+
+/// The sections of the inventory.
+fn sections([first, second]: [&str; 2]) -> (String, String) {
+    let applications = format!(
+        "shop:
   hosts: [shop.lab.test]
   port: 8080
   max_connections: 8
-  groups: { blue: { nodes: [a1] }, green: { nodes: [a2] } }
+  groups: {{ blue: {{ nodes: [{first}] }}, green: {{ nodes: [{second}] }} }}
   live: blue
 pair:
   hosts: [pair.lab.test, www.pair.lab.test]
-  nodes: [a1, a2]
+  nodes: [{first}, {second}]
   port: 8081
   sticky: true
   rate_limit: true
-  certificate: { chain: pair.crt, key: pair.key }
+  certificate: {{ chain: pair.crt, key: pair.key }}
 classic:
   hosts: [classic.lab.test]
-  nodes: [a1, a2]
+  nodes: [{first}, {second}]
   port: 8082
-  processes: [9001, 9002]";
-
-const ROLES: &str = "hello:
-  on: [a1, a2]
-  settings: { ports: [8080, 8081, 9001, 9002] }";
-
-fn write(cluster: &Cluster) -> Result<()> {
-    cluster.write(&[("applications", APPLICATIONS), ("roles", ROLES)])
+  processes: [9001, 9002]"
+    );
+    let roles =
+        format!("hello:\n  on: [{first}, {second}]\n  settings: {{ ports: [8080, 8081, 9001, 9002] }}");
+    (applications, roles)
 }
 
 /// A user's own role, a user's own certificate, and three applications; a second run changes nothing.
@@ -48,17 +56,18 @@ pub fn deployed(cluster: &mut Cluster) -> Result<String> {
             .status()?;
         ensure!(copied.success(), "cannot copy the role");
     }
+    let (applications, roles) = sections(servers(cluster)?);
     certify(cluster, "pair.lab.test", "pair")?;
     certify(cluster, "other.lab.test", "other")?;
     for (files, because) in [
         ("chain: other.crt, key: other.key", "does not vouch for pair.lab.test"),
         ("chain: pair.crt, key: other.key", "is not the key of the certificate"),
     ] {
-        let wrong = APPLICATIONS.replace("chain: pair.crt, key: pair.key", files);
-        cluster.write(&[("applications", &wrong), ("roles", ROLES)])?;
+        let wrong = applications.replace("chain: pair.crt, key: pair.key", files);
+        cluster.write(&[("applications", &wrong), ("roles", &roles)])?;
         cluster.refuse(&["plan"], &[because, "cluster.yaml:", "^", "hint:"])?;
     }
-    write(cluster)?;
+    cluster.write(&[("applications", &applications), ("roles", &roles)])?;
     let apply = cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
     let tried = clients::only(cluster, &[80, 443, 5000, 5001, 5002])?;
@@ -106,6 +115,7 @@ fn ask(cluster: &Cluster, url: &str, more: &[&str]) -> Result<(String, String)> 
 
 /// Redirect, unknown hosts, forwarding headers, the sticky cookie and the limit on requests.
 pub fn requests(cluster: &mut Cluster) -> Result<String> {
+    let [first, _] = servers(cluster)?;
     let (status, head) = ask(cluster, "http://shop.lab.test/x?y=1", &[])?;
     ensure!(status == "308" && head.contains("location: https://shop.lab.test/x?y=1"), "no redirect: {head}");
     let (status, _) = ask(cluster, "http://nobody.lab.test/", &[])?;
@@ -116,8 +126,8 @@ pub fn requests(cluster: &mut Cluster) -> Result<String> {
         ["-H", "X-Forwarded-For: 192.0.2.66", "-H", "X-Forwarded-Proto: gopher", "-H", "X-Forwarded-Port: 1"];
     let (status, said) = ask(cluster, "https://shop.lab.test/", &spoofed)?;
     let own = format!("x-forwarded-for: {}.1\n", cluster.shape.subnet);
-    for part in [own.as_str(), "x-forwarded-proto: https\n", "x-forwarded-host: shop.lab.test\n", "a1 8080\n"]
-    {
+    let server = format!("{first} 8080\n");
+    for part in [&own, "x-forwarded-proto: https\n", "x-forwarded-host: shop.lab.test\n", &server] {
         ensure!(status == "200" && said.contains(part), "`{}` is missing: {said}", part.trim());
     }
     ensure!(
@@ -135,12 +145,12 @@ pub fn requests(cluster: &mut Cluster) -> Result<String> {
     let jar = cluster.dir().join("jar").display().to_string();
     let _ = std::fs::remove_file(&jar);
     let trusting = ["--cacert", &pair, "--cookie-jar", &jar, "--cookie", &jar];
-    let server = |said: &str| said.lines().last().map(|_| said.contains("a1 8081"));
-    let (_, first) = ask(cluster, "https://pair.lab.test/", &trusting)?;
-    ensure!(first.contains("set-cookie: deploy_server=") && first.contains("secure"), "no cookie: {first}");
+    let by_first = |said: &str| said.contains(&format!("{first} 8081"));
+    let (_, begun) = ask(cluster, "https://pair.lab.test/", &trusting)?;
+    ensure!(begun.contains("set-cookie: deploy_server=") && begun.contains("secure"), "no cookie: {begun}");
     for _ in 0..6 {
         let (_, next) = ask(cluster, "https://pair.lab.test/", &trusting)?;
-        ensure!(server(&next) == server(&first), "the cookie does not hold the client: {next}");
+        ensure!(by_first(&next) == by_first(&begun), "the cookie does not hold the client: {next}");
     }
     // curl makes 300 requests of it, many at once.
     let (_, said) = ask(cluster, "https://www.pair.lab.test/?[1-300]", &["--cacert", &pair, "--parallel"])?;
@@ -151,14 +161,15 @@ pub fn requests(cluster: &mut Cluster) -> Result<String> {
 
 /// Full load on the live group, which becomes the other one: every request is answered.
 pub fn switched(cluster: &mut Cluster) -> Result<String> {
+    let [_, second] = servers(cluster)?;
     let address = cluster.virtual_ip().context("the cluster has no virtual address")?;
     cluster
         .refuse(&["app", "shop", "live", "gren", "--yes"], &["no group `gren`", "did you mean `green`"])?;
-    cluster.on("a2", "systemctl stop hello")?;
+    cluster.on(second, "systemctl stop hello")?;
     sleep(Duration::from_secs(4));
     let refused =
         cluster.refuse(&["app", "shop", "live", "green", "--yes"], &["no server of green", "hint:"]);
-    cluster.on("a2", "systemctl start hello")?;
+    cluster.on(second, "systemctl start hello")?;
     refused?;
     sleep(Duration::from_secs(3));
     let url = format!("https://{address}/");
@@ -184,25 +195,27 @@ pub fn switched(cluster: &mut Cluster) -> Result<String> {
         ensure!(map == "shop green", "{node}: {map}");
     }
     let (_, body) = ask(cluster, "https://shop.lab.test/", &[])?;
-    ensure!(body.contains("a2 8080"), "green does not answer: {body}");
+    ensure!(body.contains(&format!("{second} 8080")), "green does not answer: {body}");
     cluster.settled()?;
     // What was chosen outlives a restart.
     cluster.on_all(&cluster.of_kind("manager"), "systemctl restart haproxy")?;
     cluster.healthy_within(Duration::from_secs(60))?;
     let (_, body) = ask(cluster, "https://shop.lab.test/", &[])?;
-    ensure!(body.contains("a2 8080"), "blue is back after a restart: {body}");
+    ensure!(body.contains(&format!("{second} 8080")), "blue is back after a restart: {body}");
     Ok(format!("{count} requests, none failed; switched in {:.1} s", switch.seconds))
 }
 
 /// A drained node gets no new clients, not even after a reload; the last one is not drained.
 pub fn drained(cluster: &mut Cluster) -> Result<String> {
-    cluster.refuse(&["app", "shop", "drain", "a2", "--yes"], &["the last server", "hint:"])?;
-    cluster.deploy(&["app", "classic", "drain", "a1", "--yes"])?;
+    let [first, second] = servers(cluster)?;
+    cluster.refuse(&["app", "shop", "drain", second, "--yes"], &["the last server", "hint:"])?;
+    cluster.deploy(&["app", "classic", "drain", first, "--yes"])?;
     let managers = cluster.of_kind("manager");
     for _ in 0..2 {
         for _ in 0..6 {
             let (status, said) = ask(cluster, "https://classic.lab.test/", &[])?;
-            ensure!(status == "200" && said.contains("\na2 900"), "a drained node answers: {said}");
+            let served = said.contains(&format!("\n{second} 900"));
+            ensure!(status == "200" && served, "a drained node answers: {said}");
         }
         cluster.settled()?;
         cluster.on_all(&managers, "systemctl reload haproxy")?;
@@ -210,22 +223,48 @@ pub fn drained(cluster: &mut Cluster) -> Result<String> {
     }
     let shown = cluster.deploy(&["app"])?;
     ensure!(shown.stdout.contains("drained"), "the list does not say so: {}", shown.stdout);
-    cluster.deploy(&["app", "classic", "ready", "a1", "--yes"])?;
+    cluster.deploy(&["app", "classic", "ready", first, "--yes"])?;
     let mut back = false;
     for _ in 0..8 {
-        back |= ask(cluster, "https://classic.lab.test/", &[])?.1.contains("\na1 900");
+        back |= ask(cluster, "https://classic.lab.test/", &[])?.1.contains(&format!("\n{first} 900"));
     }
-    ensure!(back, "a1 gets no requests again");
+    ensure!(back, "{first} gets no requests again");
     cluster.settled()?;
     Ok("no new client while it is drained, through reloads; back again".into())
 }
 
-/// Without applications nothing of them is open.
+/// Without one of its machines, the group is switched on the HAProxys that are left; the other takes it over once it is back.
+pub fn node_away(cluster: &mut Cluster) -> Result<String> {
+    let managers = cluster.of_kind("manager");
+    let away = *managers.last().context("there are no managers")?;
+    let list = cluster.attempt(&["app", "shop", "--json"])?.json()?;
+    let now = list["applications"][0]["live"].as_str().context("shop has no live group")?;
+    let other = if now == "blue" { "green" } else { "blue" };
+    cluster.lab("kill", &[away])?;
+    let chosen = cluster.deploy(&["app", "shop", "live", other, "--yes"]);
+    cluster.lab("start", &[away])?;
+    let chosen = chosen?;
+    ensure!(chosen.stderr.contains(away), "nobody says that {away} is left out: {}", chosen.all());
+    cluster.healthy_within(Duration::from_secs(90))?;
+    cluster.deploy(&["apply", "--yes"])?;
+    for node in managers {
+        let map = cluster.on(node, "cat /etc/haproxy/applications/live.map")?;
+        ensure!(map == format!("shop {other}"), "{node}: {map}");
+    }
+    cluster.settled()?;
+    Ok(format!("{now} to {other} without {away} in {:.1} s", chosen.seconds))
+}
+
+/// Without applications nothing of them is open, and no key of theirs is left.
 pub fn gone(cluster: &mut Cluster) -> Result<String> {
     cluster.write(&[])?;
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
-    cluster.on_all(&["a1", "a2"], "! systemctl is-active --quiet nginx")?;
+    for node in cluster.of_kind("manager") {
+        let left = cluster.on(node, "find /etc/haproxy/applications -name '*.pem'")?;
+        ensure!(left.is_empty(), "{node} keeps {left}");
+    }
+    cluster.on_all(&cluster.of_kind("app"), "! systemctl is-active --quiet nginx")?;
     let tried = clients::only(cluster, &[5000, 5001, 5002])?;
     Ok(format!("{tried} ports tried by a client"))
 }

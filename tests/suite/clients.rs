@@ -85,7 +85,7 @@ pub fn exposure(cluster: &mut Cluster) -> Result<String> {
     ))
 }
 
-/// Tries every listening port as a client: 6432 of the app nodes and `managers` of the managers may answer, also at the
+/// Tries every listening port as a client: 6432 and Redis of the app nodes, and `managers` of the managers may answer, also at the
 /// virtual address. How many were tried.
 pub fn only(cluster: &Cluster, managers: &[u16]) -> Result<usize> {
     let mut listening: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
@@ -93,15 +93,18 @@ pub fn only(cluster: &Cluster, managers: &[u16]) -> Result<usize> {
     for node in cluster.names() {
         let ports = cluster.on(node, "ss -Htln | awk '{print $4}' | sed 's/.*://' | sort -un")?;
         let mut ports: BTreeSet<u16> = ports.lines().filter_map(|port| port.parse().ok()).collect();
-        ports.extend([22, 80, 443, 5432, 6379, 6432, 8008, 26379]);
+        ports.extend([22, 80, 443, 5432, 6379, 6380, 6432, 8008, 26379]);
         listening.insert(cluster.address(node), ports);
     }
-    for node in cluster.of_kind("app") {
-        expected.insert(cluster.address(node), BTreeSet::from([6379, 6432]));
+    // Beside HAProxy, Redis gives way.
+    let (apps, proxies) = (cluster.of_kind("app"), cluster.of_kind("manager"));
+    let redis = if apps.iter().any(|node| proxies.contains(node)) { 6380 } else { 6379 };
+    for node in apps {
+        expected.entry(cluster.address(node)).or_default().extend([redis, 6432]);
     }
     let open = |more: &[u16]| managers.iter().chain(more).copied().collect::<BTreeSet<u16>>();
-    for node in cluster.of_kind("manager") {
-        expected.insert(cluster.address(node), open(&[6379, 26379]));
+    for node in proxies {
+        expected.entry(cluster.address(node)).or_default().extend(open(&[6379, 26379]));
     }
     if let Some(address) = cluster.virtual_ip() {
         expected.insert(address, open(&[6379]));

@@ -34,6 +34,7 @@ mod pipeline;
 mod redis;
 mod redis_writer;
 mod rolled;
+mod three;
 mod unnoticed;
 mod virtual_ip;
 mod watchdog;
@@ -58,10 +59,11 @@ struct Group {
     scenarios: &'static [(&'static str, Run)],
 }
 
-static GROUPS: [Group; 3] = [
+static GROUPS: [Group; 4] = [
     Group { name: "eight", lab: eight::lab, scenarios: eight::SCENARIOS },
     Group { name: "cold", lab: cold::lab, scenarios: cold::SCENARIOS },
     Group { name: "debian12", lab: debian12::lab, scenarios: debian12::SCENARIOS },
+    Group { name: "three", lab: three::lab, scenarios: three::SCENARIOS },
 ];
 
 /// What takes long and proves little that the others do not: run only where words name it.

@@ -141,6 +141,35 @@ fn asks(address: &str, authority: &Path) -> impl Fn() -> bool + Send + 'static {
     }
 }
 
+/// The manager that holds the address loses its Sentinel, and so the way to the primary of Redis: another one takes over.
+pub fn follows_redis(cluster: &mut Cluster) -> Result<String> {
+    let address = address(cluster)?;
+    let first = holder(cluster)?;
+    cluster.on(&first, "systemctl stop redis-sentinel")?;
+    let begun = Instant::now();
+    let moved = loop {
+        match holder(cluster) {
+            Ok(now) if now != first => break Ok(now),
+            _ if begun.elapsed() > Duration::from_secs(30) => {
+                break Err(anyhow!("{first} keeps the address"));
+            }
+            _ => sleep(Duration::from_millis(500)),
+        }
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    let password = cluster.secret("redis/app")?;
+    let ping = format!(
+        "REDISCLI_AUTH='{password}' timeout 5 redis-cli --tls --cacert /etc/haproxy/tls/ca.crt -h {address} -p 6379 --user app PING"
+    );
+    let said = moved.and_then(|now| Ok((cluster.on(&now, &ping)?, now)));
+    cluster.on(&first, "systemctl start redis-sentinel")?;
+    let (said, second) = said?;
+    ensure!(said.ends_with("PONG"), "{address} leads to no Redis: {said}");
+    cluster.healthy_within(Duration::from_secs(60))?;
+    ensure!(holder(cluster)? == second, "{first} took the address back");
+    Ok(format!("from {first} to {second} in {seconds:.1} s"))
+}
+
 /// A port that is knocked at without end.
 struct Door {
     stop: Arc<AtomicBool>,
