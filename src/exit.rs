@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::apply::{ApplyError, LockError, Stopped};
+use crate::apply::{ApplyError, Halt, HandOverError, LockError, Stopped};
 use crate::inventory::{InventoryError, Problems};
 use crate::observe::{ObserveError, Unanswered};
-use crate::plan::{PlanError, Stale};
+use crate::plan::{PlanError, SelectionError, Stale};
 use crate::render::RenderError;
 use crate::resource::Refusal;
 use crate::role::RoleError;
@@ -78,7 +78,9 @@ impl Exit {
             Self::Done => "done, or nothing to do",
             Self::Error => "any other error",
             Self::Pending => "changes are pending (`plan --detailed-exitcode`, `certs`, `drift`)",
-            Self::Inventory => "the inventory, or a role beside it, is missing or invalid",
+            Self::Inventory => {
+                "the inventory, a role beside it, or what `--on` or `--phase` names is missing or invalid"
+            }
             Self::Unfit => "the machines are not fit: preflight failed, or data is in the way",
             Self::Unreachable => "a node cannot be reached; nothing was changed",
             Self::Locked => "another run holds the lock; nothing was changed",
@@ -101,6 +103,15 @@ impl Exit {
         }
     }
 
+    /// The same for a run that has stopped.
+    pub fn word_of_run(stopped: &Stopped) -> &'static str {
+        let interrupted = |error: &ApplyError| matches!(error, ApplyError::Halted(Halt::Interrupted));
+        if stopped.error.each().iter().any(interrupted) {
+            return "interrupted";
+        }
+        Self::of_run(stopped).word()
+    }
+
     /// How a command ends by this error.
     pub fn of(error: &anyhow::Error) -> Self {
         if let Some(ended) = error.downcast_ref::<Ended>() {
@@ -115,6 +126,9 @@ impl Exit {
                 LockError::Failure(_) => Self::Unreachable,
             };
         }
+        if let Some(moved) = error.downcast_ref::<HandOverError>() {
+            return Self::of_hand_over(moved);
+        }
         let is = |found: bool, exit: Self| found.then_some(exit);
         is(error.is::<Stale>(), Self::Stale)
             .or_else(|| {
@@ -127,7 +141,8 @@ impl Exit {
             .or_else(|| error.downcast_ref::<PlanError>().map(Self::of_plan))
             .or_else(|| {
                 let written = error.is::<InventoryError>() || error.is::<Problems>();
-                is(written || error.is::<RoleError>() || error.is::<RenderError>(), Self::Inventory)
+                let named = error.is::<SelectionError>();
+                is(written || named || error.is::<RoleError>() || error.is::<RenderError>(), Self::Inventory)
             })
             .unwrap_or(Self::Error)
     }
@@ -163,6 +178,15 @@ impl Exit {
             | ApplyError::NotBegun(_)
             | ApplyError::Halted(_)
             | ApplyError::Several(_) => Self::Error,
+        }
+    }
+
+    /// A node that is lost in the midst of a move may have made it, or half of it.
+    fn of_hand_over(error: &HandOverError) -> Self {
+        match error {
+            HandOverError::Failure(Failure::Lost { .. } | Failure::Timeout { .. }) => Self::Partial,
+            HandOverError::Failure(_) => Self::Unreachable,
+            HandOverError::Stopped { .. } => Self::Error,
         }
     }
 
@@ -245,6 +269,7 @@ mod tests {
         assert_eq!(code(Refusal { what: "foreign".into(), hint: "move it".into() }), 4);
         assert_eq!(code(InventoryError::Missing("x".into())), 3);
         assert_eq!(code(Ended::new(Exit::Unverified, "x")), 8);
+        assert_eq!(code(SelectionError::Empty), 3);
         assert_eq!(code(anyhow::anyhow!("other")), 1);
         let read: Result<(), _> = Err(std::io::Error::other("x")).context("cannot read");
         assert_eq!(code(read.unwrap_err()), 1);
@@ -276,6 +301,25 @@ mod tests {
         let both = |error| ApplyError::of_all([checks(), restored(error)]).unwrap_err();
         assert_eq!(stopped(both(None), true), 9);
         assert_eq!(stopped(both(Some("x".into())), true), 7);
+    }
+
+    #[test]
+    fn a_move_of_redis_that_lost_its_node_is_told_from_one_that_never_reached_it() {
+        let lost = Failure::Lost { node: "n1".into(), reason: "x".into() };
+        let away = Failure::Unreachable { node: "n1".into(), target: "n1".into(), reason: "x".into() };
+        assert_eq!((code(HandOverError::Failure(lost)), code(HandOverError::Failure(away))), (7, 5));
+        let stopped = HandOverError::Stopped { node: "n1".into(), reason: "x".into() };
+        assert_eq!(code(stopped), 1);
+    }
+
+    #[test]
+    fn an_interrupted_run_is_called_so_in_its_journal() {
+        let stopped = |error| Stopped { error, changed: true };
+        let halted = ApplyError::Halted(Halt::Interrupted);
+        let both = ApplyError::of_all([halted, ApplyError::NotBegun(["n1".into()].into())]).unwrap_err();
+        let stopped = [stopped(both), stopped(ApplyError::NotBegun(["n1".into()].into()))];
+        assert_eq!(stopped.each_ref().map(Exit::word_of_run), ["interrupted", "partly applied"]);
+        assert_eq!(stopped.each_ref().map(Exit::of_run), [Exit::Partial, Exit::Partial]);
     }
 
     #[test]

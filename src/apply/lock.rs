@@ -43,15 +43,17 @@ pub enum LockError {
 pub struct Lock {
     release: watch::Sender<bool>,
     holders: JoinSet<()>,
+    /// Nodes whose holder has ended, and why where the node was lost.
+    ended: mpsc::UnboundedReceiver<(NodeName, Option<Failure>)>,
 }
 
 impl Lock {
     /// Takes the lock on every one of `hosts`, or on none.
     pub async fn take(hosts: &Hosts, owner: &Owner) -> Result<Self, LockError> {
         let (release, released) = watch::channel(false);
-        let mut lock = Self { release, holders: JoinSet::new() };
+        let (over, ended) = mpsc::unbounded_channel();
+        let mut lock = Self { release, holders: JoinSet::new(), ended };
         let mut waiting: BTreeMap<NodeName, mpsc::UnboundedReceiver<String>> = BTreeMap::new();
-        let (failed, mut failures) = mpsc::unbounded_channel();
         for (node, host) in hosts {
             let (lines, answers) = mpsc::unbounded_channel();
             waiting.insert(node.clone(), answers);
@@ -59,11 +61,10 @@ impl Lock {
             let mut exec = Exec::script(script, LIFE);
             exec.lines = Some(lines);
             exec.hold = Some(released.clone());
-            let (host, failed) = (std::sync::Arc::clone(host), failed.clone());
+            let (host, over, node) = (std::sync::Arc::clone(host), over.clone(), node.clone());
             lock.holders.spawn(async move {
-                if let Err(failure) = host.run(exec).await {
-                    let _ = failed.send(failure);
-                }
+                let failure = host.run(exec).await.err();
+                let _ = over.send((node, failure));
             });
         }
         for (node, mut answers) in waiting {
@@ -76,8 +77,8 @@ impl Lock {
                     return Err(LockError::Held { node, owner });
                 }
                 _ => {
-                    let failure = failures
-                        .try_recv()
+                    let failure = std::iter::from_fn(|| lock.ended.try_recv().ok())
+                        .find_map(|(_, failure)| failure)
                         .unwrap_or(Failure::Timeout { node: node.to_string(), seconds: PATIENCE.as_secs() });
                     lock.let_go().await;
                     return Err(failure.into());
@@ -87,10 +88,55 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Waits for `run`; `lost` hears of the first node that lets go before it has ended.
+    pub async fn during<T, R>(
+        &mut self,
+        run: impl Future<Output = T>,
+        lost: impl FnOnce(NodeName) -> R,
+    ) -> T {
+        let mut run = std::pin::pin!(run);
+        tokio::select! {
+            outcome = &mut run => return outcome,
+            Some((node, _)) = self.ended.recv() => drop(lost(node)),
+        }
+        run.await
+    }
+
     /// Lets go on every node and waits until they have.
     pub async fn let_go(mut self) {
         let _ = self.release.send(true);
         let all = async { while self.holders.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(5), all).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::transport::{Recorder, Reply};
+
+    #[tokio::test]
+    async fn a_holder_that_ends_during_the_run_is_told_of_and_the_run_is_waited_for() {
+        let answer = Reply { stdout: "locked\n".into(), ..Reply::default() };
+        let host: Arc<dyn crate::transport::Host> = Arc::new(Recorder::new("n1", [answer]));
+        let hosts = Hosts::from([("n1".into(), host)]);
+        let mut lock = Lock::take(&hosts, &Owner("x".into())).await.unwrap();
+        let mut lost = None;
+        let run = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            7
+        };
+        assert_eq!(lock.during(run, |node| lost = Some(node)).await, 7);
+        assert_eq!(lost, Some("n1".into()));
+    }
+
+    #[tokio::test]
+    async fn without_a_node_nothing_is_lost() {
+        let mut lock = Lock::take(&Hosts::new(), &Owner("x".into())).await.unwrap();
+        let mut lost = None;
+        lock.during(async {}, |node| lost = Some(node)).await;
+        assert_eq!(lost, None);
     }
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::cluster::{Node, NodeName, bracketed};
 use crate::live::{self, Observation, Observed};
-use crate::pki::{Certificate, bundle};
+use crate::pki::{Certificate, Flaw, bundle};
 use crate::render::{self, RenderError, Source};
 use crate::resource::{Call, Context, Fields, Id, sha256};
 use crate::role::Manifest;
@@ -28,7 +28,7 @@ pub const SHELL: &str = include_str!("served.sh");
 pub enum State {
     /// Nothing.
     Ok,
-    /// It ends within the days that were asked about.
+    /// It ends within the days that were asked about, or is to be renewed by now.
     Due,
     /// It has to be made anew, or taken by its service.
     Wrong,
@@ -63,6 +63,8 @@ pub struct Entry {
     pub state: State,
     /// Why, where something is.
     pub problem: Option<String>,
+    /// The command that mends it, where one does; none while an authority has expired, which comes first.
+    pub remedy: Option<String>,
     /// The user's own file that it comes from; `deploy` cannot renew such a one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own: Option<String>,
@@ -119,12 +121,13 @@ fn manifests<'a>(source: &'a Source, node: &'a Node) -> impl Iterator<Item = &'a
 }
 
 impl Report {
-    /// From what the nodes said. `within`: days before its end at which a certificate counts as due, where that is more
+    /// From what the nodes said. `inventory`: how the user names it. `within`: days before its end at which a certificate counts as due, where that is more
     /// than its own renewal window.
     pub fn read(
         source: &Source,
         observed: &Observed,
         authorities: &[(&'static str, &CaMaterial)],
+        inventory: &str,
         within: Option<i64>,
         now: OffsetDateTime,
     ) -> Result<Self, RenderError> {
@@ -150,6 +153,7 @@ impl Report {
                         expires: None,
                         state: State::Unknown,
                         problem: Some("the node does not answer".into()),
+                        remedy: None,
                         own: None,
                     };
                     if let Some(seen) = seen {
@@ -187,7 +191,13 @@ impl Report {
                 problem,
             })
         });
-        Ok(Self { certificates, authorities: authorities.collect() })
+        let mut report = Self { certificates, authorities: authorities.collect() };
+        if !report.expired() {
+            for entry in &mut report.certificates {
+                entry.remedy = entry.mended_by(inventory);
+            }
+        }
+        Ok(report)
     }
 
     /// The most that is to be done about any certificate or authority.
@@ -231,13 +241,32 @@ impl Entry {
             }
         }
         let due = self.days_left.zip(within).filter(|(left, within)| left <= within);
-        (self.state, self.problem) = if !problems.is_empty() {
+        let ends = self.days_left.map(|days_left| Flaw::RenewalDue { days_left }.to_string());
+        (self.state, self.problem) = if problems.len() == 1 && problems.first() == ends.as_ref() {
+            (State::Due, ends)
+        } else if !problems.is_empty() {
             (State::Wrong, Some(problems.join("; ")))
         } else if let Some((left, _)) = due {
             (State::Due, Some(format!("ends in {left} days")))
         } else {
             (State::Ok, None)
         };
+    }
+
+    /// The command that mends it.
+    fn mended_by(&self, inventory: &str) -> Option<String> {
+        let Self { node, service, .. } = self;
+        let ending = self.days_left.is_some_and(|left| left <= OWN_WINDOW_DAYS);
+        if let Some(path) = self.own.as_ref().filter(|_| ending && self.state != State::Ok) {
+            return Some(format!("put a new certificate into {path}, then: deploy apply {inventory}"));
+        }
+        match self.state {
+            State::Ok | State::Unknown => None,
+            State::Due => {
+                Some(format!("deploy certs renew {inventory} --on {node} --service {service} --force"))
+            }
+            State::Wrong => Some(format!("deploy apply {inventory}")),
+        }
     }
 }
 

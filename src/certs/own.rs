@@ -79,6 +79,7 @@ pub fn entries(source: &Source, observed: &Observed, within: Option<i64>, now: O
                 expires: Some(certificate.not_after.date().to_string()),
                 state,
                 problem,
+                remedy: None,
                 own: Some(own.path.clone()),
             });
         }

@@ -57,7 +57,7 @@ impl Fixture {
         let observed = Observed::from([(NodeName::from("n1"), self.seen.clone())]);
         let material = self.authority.to_material();
         let authorities = [("current", &material)];
-        Report::read(&self.source, &observed, &authorities, within, now).unwrap()
+        Report::read(&self.source, &observed, &authorities, "shop", within, now).unwrap()
     }
 
     fn at(&self, node: &str, within: Option<i64>, now: OffsetDateTime) -> (State, String) {
@@ -113,6 +113,31 @@ fn days_that_are_asked_about_make_it_due_and_the_end_makes_it_wrong() {
 }
 
 #[test]
+fn one_that_is_to_be_renewed_by_now_is_due_and_wrong_only_where_more_is_wrong() {
+    let mut it = Fixture::new();
+    let later = NOW + time::Duration::days(300);
+    assert_eq!(it.at("n1", None, later), (State::Due, "expires in 65 days".into()));
+    let other = Fixture::issue(&it.authority);
+    it.serves(&other);
+    assert_eq!(it.at("n1", None, later).0, State::Wrong);
+}
+
+#[test]
+fn what_mends_it_is_said_with_it() {
+    let mut it = Fixture::new();
+    let remedy = |it: &Fixture, now| {
+        let all = it.report(None, now).certificates;
+        all.into_iter().find(|entry| entry.path == PATH && entry.node.as_str() == "n1").unwrap().remedy
+    };
+    assert_eq!(remedy(&it, NOW), None);
+    let renew = "deploy certs renew shop --on n1 --service pgbouncer --force";
+    assert_eq!(remedy(&it, NOW + time::Duration::days(300)).as_deref(), Some(renew));
+    it.set(id(6432), "served", "");
+    assert_eq!(remedy(&it, NOW).as_deref(), Some("deploy apply shop"));
+    assert_eq!(remedy(&it, NOW + time::Duration::days(3653)), None, "the authority comes first");
+}
+
+#[test]
 fn a_node_that_is_silent_is_not_called_well() {
     assert_eq!(Fixture::new().at("n2", None, NOW), (State::Unknown, "the node does not answer".into()));
 }
@@ -143,6 +168,7 @@ fn an_authority_that_nears_its_end_has_ended_or_lost_its_key_is_named() {
     assert_eq!(at(NOW + time::Duration::days(3653), None), (State::Wrong, true));
     let mut lost = it.authority.to_material();
     lost.key = crate::secrets::Secret::new("");
-    let report = Report::read(&it.source, &Observed::new(), &[("current", &lost)], None, NOW).unwrap();
+    let report =
+        Report::read(&it.source, &Observed::new(), &[("current", &lost)], "shop", None, NOW).unwrap();
     assert_eq!(report.authorities[0].problem.as_deref(), Some("nobody has its key"));
 }

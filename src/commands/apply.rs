@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use time::macros::format_description;
 use tokio::sync::Semaphore;
 
-use super::Global;
 use super::project::Project;
 use super::who::who;
-use crate::apply::{Apply, ApplyError, Brake, Lock, LockError, Owner, Stopped};
+use super::{Global, interrupt};
+use crate::apply::{Apply, ApplyError, Brake, Halt, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::inventory::REDIS;
@@ -218,7 +218,7 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
         true => Vec::new(),
         false => plan::checks(&project.source, &live::facts(&project.observed))?,
     };
-    let lock = lock(project, &run).await?;
+    let mut lock = lock(project, &run).await?;
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
     let drawing = tokio::spawn(Progress::new().draw(receiver));
     let changes = plan.changes().count();
@@ -236,7 +236,9 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
         changed: AtomicBool::new(false),
     };
     let apply = Arc::new(apply);
-    let outcome = Arc::clone(&apply).run(plan).await;
+    interrupt::stops(&apply);
+    let lost = |node| apply.brake.halt(Halt::LockLost(node));
+    let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
     lock.let_go().await;
     let changed = apply.changed.load(Ordering::Relaxed);
     // The drawing ends when nobody can say anything any more.
@@ -244,20 +246,20 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
     let _ = drawing.await;
     if let Err(error) = outcome {
         let stopped = Stopped { error, changed };
-        end_journal(project, &run, Exit::of_run(&stopped)).await;
+        end_journal(project, &run, Exit::word_of_run(&stopped)).await;
         return Err(explain(stopped));
     }
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
     let everything = left_out.is_empty() && !how.proven;
     let verdicts = super::verify::these(&project.source, &project.hosts(), &checks, everything).await?;
     let done = Done { run, changes, verdicts };
-    end_journal(project, &done.run, done.exit()).await;
+    end_journal(project, &done.run, done.exit().word()).await;
     Ok(done)
 }
 
 /// Writes down how a run has ended, on every node that it has changed and that still answers.
-async fn end_journal(project: &Project, run: &str, exit: Exit) {
-    let script = journal::ending(run, exit.word());
+async fn end_journal(project: &Project, run: &str, word: &str) {
+    let script = journal::ending(run, word);
     observe::ask_each(&project.hosts(), &script, Duration::from_secs(20)).await;
 }
 
@@ -275,14 +277,17 @@ pub async fn lock(project: &Project, run: &str) -> Result<Lock> {
 }
 
 fn explain(stopped: Stopped) -> anyhow::Error {
-    let hint = match stopped.error.each().first() {
-        Some(ApplyError::Failure(failure)) => failure.hint(),
-        Some(ApplyError::Moved { .. }) => "look at the new plan and apply it".into(),
-        Some(ApplyError::TakenBack { .. }) => {
-            "check `access.admin`: it must hold the address that you come from; nothing is left of the new rules".into()
-        }
-        _ => "mend the cause and run the same command again: it goes on where this run stopped".into(),
-    };
+    let own = stopped.error.each().iter().find_map(|error| match error {
+        ApplyError::Failure(failure) => Some(failure.hint()),
+        ApplyError::Moved { .. } => Some("look at the new plan and apply it".into()),
+        ApplyError::TakenBack { .. } => Some(
+            "check `access.admin`: it must hold the address that you come from; nothing is left of the new rules".into(),
+        ),
+        _ => None,
+    });
+    let hint = own.unwrap_or_else(|| {
+        "mend the cause and run the same command again: it goes on where this run stopped".into()
+    });
     anyhow::Error::new(stopped).context(Hint(hint))
 }
 

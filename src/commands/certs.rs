@@ -40,12 +40,13 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     let current = project.store.ca().map(|ca| ("current", ca));
     let next = project.store.next_ca().map(|ca| ("next", ca));
     let authorities: Vec<_> = current.into_iter().chain(next).collect();
-    let report =
-        Report::read(source, &answers.observed, &authorities, within, time::OffsetDateTime::now_utc())?;
+    let name = inventory.display().to_string();
+    let now = time::OffsetDateTime::now_utc();
+    let report = Report::read(source, &answers.observed, &authorities, &name, within, now)?;
     if global.json {
         ui::json(&report);
     } else {
-        ui::data(&ui::certs(&report, &inventory.display().to_string()));
+        ui::data(&ui::certs(&report, &name));
     }
     for error in answers.failures.values() {
         ui::talk(&format!("error: {error}"));

@@ -29,8 +29,19 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     } else {
         ui::data(&ui::checks(&verdicts));
     }
-    let failed = |verdict: &Verdict| verdict.outcome == Outcome::Fail;
-    Ok(if verdicts.iter().any(failed) { Exit::Unfit.into() } else { ExitCode::SUCCESS })
+    Ok(ended(&verdicts).into())
+}
+
+/// Of a node that does not answer nothing is known, whatever the others are like.
+fn ended(verdicts: &[Verdict]) -> Exit {
+    let failed: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Fail).collect();
+    if failed.iter().any(|verdict| verdict.name == "reachable") {
+        Exit::Unreachable
+    } else if failed.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Unfit
+    }
 }
 
 /// An error with its causes, its hint on a line of its own.
@@ -39,4 +50,26 @@ fn words(error: &anyhow::Error) -> String {
     let causes = error.chain().map(ToString::to_string).filter(|cause| hint.as_ref() != Some(cause));
     let text = causes.collect::<Vec<_>>().join(": ");
     hint.map_or_else(|| text.clone(), |hint| format!("{text}\nhint: {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_does_not_answer_is_not_called_unfit() {
+        let failed = |name: &str, outcome| Verdict {
+            name: name.into(),
+            title: String::new(),
+            node: "n1".into(),
+            outcome,
+            reason: String::new(),
+        };
+        assert_eq!(
+            ended(&[failed("disk", Outcome::Fail), failed("reachable", Outcome::Fail)]),
+            Exit::Unreachable
+        );
+        assert_eq!(ended(&[failed("disk", Outcome::Fail), failed("reachable", Outcome::Pass)]), Exit::Unfit);
+        assert_eq!(ended(&[failed("disk", Outcome::Warn)]), Exit::Done);
+    }
 }

@@ -9,6 +9,7 @@ mod graph;
 mod handover;
 mod history;
 mod init;
+mod interrupt;
 mod lab;
 mod lock;
 mod plan;

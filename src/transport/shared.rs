@@ -5,12 +5,12 @@
 //! is found under a name was opened, and its host key checked, just as it would be now.
 
 use std::fs::{DirBuilder, symlink_metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use openssh::{Session, SessionBuilder};
-use sha2::{Digest, Sha256};
 
 /// Where one connection waits.
 #[derive(Debug)]
@@ -22,13 +22,9 @@ pub struct Place {
 impl Place {
     /// The place of whatever logs in as `words` say; `None` where there is no folder that is ours alone.
     pub fn of(words: &[&str]) -> Option<Self> {
-        let mut hash = Sha256::new();
-        for word in words {
-            hash.update(word.len().to_le_bytes());
-            hash.update(word);
-        }
-        let name: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Some(Self { folder: folder().ok()?.join(name) })
+        let mut hash = DefaultHasher::new();
+        words.hash(&mut hash);
+        Some(Self { folder: folder().ok()?.join(format!("{:016x}", hash.finish())) })
     }
 
     fn socket(&self) -> PathBuf {

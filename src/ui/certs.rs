@@ -9,7 +9,19 @@ use crate::cluster::NodeName;
 /// Both tables, and what to do about what is wrong. `inventory` is how the user names it.
 pub fn certs(report: &Report, inventory: &str) -> String {
     let rows: Vec<Vec<Cell>> = report.certificates.iter().map(row).collect();
-    let heading = ["NODE", "SERVICE", "NAME", "PORTS", "SERIAL", "DAYS LEFT", "ENDS", "ISSUER", "STATE"];
+    let heading = [
+        "NODE",
+        "SERVICE",
+        "NAME",
+        "NAMES",
+        "PORTS",
+        "SERIAL",
+        "SERVED",
+        "DAYS LEFT",
+        "ENDS",
+        "ISSUER",
+        "STATE",
+    ];
     let mut text = table(&heading, &rows);
     text.push('\n');
     let rows: Vec<Vec<Cell>> = report.authorities.iter().map(authority).collect();
@@ -23,9 +35,7 @@ pub fn certs(report: &Report, inventory: &str) -> String {
     } else {
         Vec::new()
     };
-    if !report.expired() {
-        remedies.extend(report.certificates.iter().filter_map(|entry| remedy(entry, inventory)));
-    }
+    remedies.extend(report.certificates.iter().filter_map(|entry| entry.remedy.clone()));
     remedies.dedup();
     if !remedies.is_empty() {
         text.push_str("\nto mend it\n");
@@ -36,20 +46,6 @@ pub fn certs(report: &Report, inventory: &str) -> String {
     text
 }
 
-/// The command that mends a certificate.
-fn remedy(entry: &Entry, inventory: &str) -> Option<String> {
-    let (node, service) = (&entry.node, &entry.service);
-    let ending = entry.days_left.is_some_and(|left| left <= crate::certs::OWN_WINDOW_DAYS);
-    if let Some(path) = entry.own.as_ref().filter(|_| ending && entry.state != State::Ok) {
-        return Some(format!("put a new certificate into {path}, then: deploy apply {inventory}"));
-    }
-    match entry.state {
-        State::Ok | State::Unknown => None,
-        State::Due => Some(format!("deploy certs renew {inventory} --on {node} --service {service} --force")),
-        State::Wrong => Some(format!("deploy apply {inventory}")),
-    }
-}
-
 fn row(entry: &Entry) -> Vec<Cell> {
     let word = entry.problem.clone().unwrap_or_else(|| "ok".into());
     let ports = entry.served.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -58,13 +54,33 @@ fn row(entry: &Entry) -> Vec<Cell> {
         entry.node.as_str().into(),
         entry.service.as_str().into(),
         entry.name.as_str().into(),
+        or_dash(names(entry)).into(),
         or_dash((!ports.is_empty()).then_some(ports)).into(),
         or_dash(entry.serial.as_deref().map(short)).into(),
+        or_dash(served(entry)).into(),
         or_dash(entry.days_left.map(|days| days.to_string())).into(),
         or_dash(entry.expires.clone()).into(),
         or_dash(entry.issuer.clone()).into(),
         Cell(word, tone(entry.state)),
     ]
+}
+
+/// The first of the names that it vouches for, and how many more there are.
+fn names(entry: &Entry) -> Option<String> {
+    let (first, more) = entry.names.split_first()?;
+    Some(if more.is_empty() { first.clone() } else { format!("{first} +{}", more.len()) })
+}
+
+/// Whether its ports serve it, and what they serve instead; `None` where it has no port, or nothing is known of them.
+fn served(entry: &Entry) -> Option<String> {
+    if entry.served.is_empty() || entry.state == State::Unknown {
+        return None;
+    }
+    let other = entry.served.values().filter(|serial| **serial != entry.serial);
+    let mut words: Vec<String> =
+        other.map(|serial| serial.as_deref().map_or_else(|| "no answer".into(), short)).collect();
+    words.dedup();
+    Some(if words.is_empty() { "yes".into() } else { words.join(" ") })
 }
 
 fn tone(state: State) -> Tone {
@@ -86,4 +102,47 @@ fn authority(entry: &AuthorityEntry) -> Vec<Cell> {
         if nodes.is_empty() { Cell("nobody".into(), Tone::Warn) } else { nodes.into() },
         Cell(entry.problem.clone().unwrap_or_else(|| "ok".into()), tone(entry.state)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn entry(names: &[&str], served: &[(u16, Option<&str>)]) -> Entry {
+        let served = served.iter().map(|(port, serial)| (*port, serial.map(str::to_owned)));
+        Entry {
+            node: "n1".into(),
+            service: "etcd".into(),
+            name: "server".into(),
+            path: "/etc/etcd/tls/server".into(),
+            serial: Some("aa".into()),
+            served: served.collect::<BTreeMap<_, _>>(),
+            issuer: None,
+            names: names.iter().map(ToString::to_string).collect(),
+            days_left: None,
+            expires: None,
+            state: State::Ok,
+            problem: None,
+            remedy: None,
+            own: None,
+        }
+    }
+
+    #[test]
+    fn the_first_name_stands_for_all_and_the_others_are_counted() {
+        assert_eq!(names(&entry(&["n1", "localhost", "10.0.0.1"], &[])).as_deref(), Some("n1 +2"));
+        assert_eq!(names(&entry(&["n1"], &[])).as_deref(), Some("n1"));
+        assert_eq!(names(&entry(&[], &[])), None);
+    }
+
+    #[test]
+    fn a_port_serves_it_another_one_or_none() {
+        let of = |ports: &[(u16, Option<&str>)]| served(&entry(&[], ports));
+        assert_eq!(of(&[(2379, Some("aa")), (2380, Some("aa"))]).as_deref(), Some("yes"));
+        assert_eq!(of(&[(2379, Some("aa")), (2380, Some("bb"))]).as_deref(), Some("bb"));
+        assert_eq!(of(&[(2379, None), (2380, None)]).as_deref(), Some("no answer"));
+        assert_eq!(of(&[]), None);
+    }
 }

@@ -111,7 +111,7 @@ pub fn narrowed(cluster: &mut Cluster) -> Result<String> {
     let after = [hash(cluster, first)?, hash(cluster, second)?, hash(cluster, third)?];
     ensure!(before[0] != after[0] && before[1..] == after[1..], "more or less than {first} has changed");
     let refused = cluster.refuse(&["plan", "--on", "x*"], &["`x*`", first])?;
-    refused.ended(1)?;
+    refused.ended(3)?;
     cluster.deploy(&["apply", "--yes", "--parallel", "2"])?;
     cluster.settled()?;
     cluster.write(&[])?;
