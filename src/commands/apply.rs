@@ -214,10 +214,8 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
     }
     project.save()?;
     let run = run_id()?;
-    let mut checks = match how.proven {
-        true => Vec::new(),
-        false => plan::checks(&project.source, &live::facts(&project.observed))?,
-    };
+    let known = if how.proven { BTreeMap::new() } else { live::facts(&project.observed) };
+    let mut checks = plan::checks(&project.source, &known)?;
     let mut lock = lock(project, &run).await?;
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
     let drawing = tokio::spawn(Progress::new().draw(receiver));

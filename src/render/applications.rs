@@ -141,9 +141,10 @@ pub fn own_certificates(all: &BTreeMap<String, OwnCertificate>) -> Vec<File> {
         let masked = format!("{}‹the key of {application} {fingerprint}›\n", own.chain);
         read_by_haproxy(certificate_path(application), "0600", own.content(), masked)
     });
-    let list: String = all.keys().map(|application| format!("{}\n", certificate_path(application))).collect();
-    let list = (!all.is_empty())
-        .then(|| read_by_haproxy(OWN_CERTIFICATES.into(), "0644", list.clone(), list.clone()));
+    let paths: Vec<String> = all.keys().map(|application| certificate_path(application)).collect();
+    let list = paths.join("\n") + "\n";
+    let list =
+        (!all.is_empty()).then(|| read_by_haproxy(OWN_CERTIFICATES.into(), "0644", list.clone(), list));
     each.chain(list).collect()
 }
 
