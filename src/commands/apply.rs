@@ -31,8 +31,7 @@ use crate::{cli, journal, live, observe, plan, preflight, ui};
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     let begun = Instant::now();
     let inventory = &args.target.inventory;
-    let mut how =
-        How { parallel: args.parallel.map_or(Semaphore::MAX_PERMITS, usize::from), ..How::default() };
+    let mut how = How::of(&args.how);
     let (mut project, plan) = if let Some(file) = &args.plan {
         let (saved, mut project) = super::saved::open(global, inventory, file).await?;
         let plan = super::saved::plan(&saved, &mut project, inventory, file).await?;
@@ -41,19 +40,17 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     } else {
         let mut project = Project::open(global, inventory).await?;
         let selection = super::plan::selection(&args.narrow);
-        selection.check(&project.source.cluster)?;
-        let mut plan = super::plan::make(&mut project).await?;
-        selection.narrow(&mut plan, &project.source.cluster)?;
+        let (plan, _) = super::plan::selected(&mut project, &selection).await?;
         (project, plan)
     };
     if plan.is_empty() {
         return nothing(global, &mut project, &plan);
     }
-    if !args.skip_preflight {
+    if !args.how.skip_preflight {
         fit(&project, &plan, inventory).await?;
     }
     // A saved plan has been looked at already.
-    confirm(global, args.yes || args.plan.is_some(), &plan)?;
+    confirm(global, args.how.yes || args.plan.is_some(), &plan)?;
     let whole = plan.hidden.is_empty();
     let done = carry_out_so(&mut project, plan, how).await?;
     let connections = connections(&project.source.cluster);
@@ -78,7 +75,7 @@ pub fn nothing(global: &Global, project: &mut Project, plan: &Plan) -> Result<Ex
 }
 
 /// Refuses machines that are new to the cluster, where packages are missing, and that are not fit for it.
-async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
+pub async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
     let news: BTreeSet<&NodeName> = plan
         .changes()
         .filter(|(_, _, change)| change.id.kind == "packages")
@@ -122,9 +119,16 @@ impl Default for How {
 }
 
 impl How {
-    /// The way back to a run.
-    pub fn back_to(run: &str) -> Self {
-        Self { back_to: Some(run.to_owned()), ..Self::default() }
+    /// As the flags ask for.
+    pub fn of(flags: &cli::How) -> Self {
+        let parallel = flags.parallel.map_or(Semaphore::MAX_PERMITS, usize::from);
+        Self { parallel, ..Self::default() }
+    }
+
+    /// The same as the way back to a run.
+    #[must_use]
+    pub fn back_to(self, run: &str) -> Self {
+        Self { back_to: Some(run.to_owned()), ..self }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
-use super::apply::{How, carry_out_so, confirm, nothing};
+use super::apply::{How, carry_out_so, confirm, fit, nothing};
 use super::project::{self, Project};
 use super::{Global, history};
 use crate::resource::Diff;
@@ -22,22 +22,25 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
     let files: Vec<String> = plan::differing(&present.library.own, &wanted.files).cloned().collect();
     let then = project::files_of_run(path, &args.run, wanted)?;
     let mut project = Project::of(global, then, |_| {}).await?;
-    let plan = super::plan::make(&mut project).await?;
-    if plan.is_empty() {
+    let selection = super::plan::selection(&args.narrow);
+    let (plan, _) = super::plan::selected(&mut project, &selection).await?;
+    if plan.is_empty() && !args.dry_run {
         return nothing(global, &mut project, &plan);
     }
-    if let Some(difference) = difference.as_ref().filter(|_| !global.json) {
+    if let Some(difference) = difference.as_ref().filter(|_| !global.json && !args.output.markdown) {
         ui::report(&format!("what the inventory said then, beside what it says now\n{difference}\n"));
     }
     if !files.is_empty() {
         ui::talk(&format!("beside the inventory, these are taken as they were then: {}", files.join(", ")));
     }
     if args.dry_run {
-        super::plan::show(global, &plan);
-        return Ok(ExitCode::SUCCESS);
+        return super::plan::print(global, &args.output, &project, &plan);
     }
-    confirm(global, args.yes, &plan)?;
-    let how = How::back_to(&args.run);
+    if !args.how.skip_preflight {
+        fit(&project, &plan, path).await?;
+    }
+    confirm(global, args.how.yes, &plan)?;
+    let how = How::of(&args.how).back_to(&args.run);
     let done = carry_out_so(&mut project, plan, how).await?;
     done.tell(global, begun, json!({ "back_to": args.run, "executions": project.executions() }));
     if difference.is_some() || !files.is_empty() {

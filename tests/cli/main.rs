@@ -277,3 +277,10 @@ fn nodes_that_do_not_answer_are_all_named() {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
 }
+
+#[test]
+fn a_rollback_prints_its_plan_in_a_dry_run_only() {
+    let folder = folder("");
+    let words = ["rollback", ".", "20260101T000000Z-0000", "--markdown"];
+    assert!(error(&words, folder.path()).contains("--dry-run"));
+}

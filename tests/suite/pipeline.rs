@@ -175,6 +175,12 @@ pub fn rolled_back(cluster: &mut Cluster) -> Result<String> {
     let difference = ["-  check_interval: 317", "+  check_interval: 316"];
     ensure!(difference.iter().all(|line| shown.stdout.contains(line)), "{}", shown.all());
     ensure!(hash(cluster, node)? == now, "a dry run has changed {node}");
+    let part = ["rollback", run, "--dry-run", "--detailed-exitcode", "--json", "--on", node];
+    let part = cluster.attempt(&part)?;
+    part.ended(2)?;
+    let part = part.json()?;
+    let elsewhere = part["changes"].as_array().is_some_and(|all| all.iter().any(|one| one["node"] != node));
+    ensure!(!elsewhere && part["left_out"][0].is_object(), "not narrowed to {node}: {part}");
     let done = cluster.deploy(&["rollback", run, "--yes"])?;
     ensure!(hash(cluster, node)? == then, "{node} is not what it was then");
     let history = cluster.deploy(&["history", "--json"])?.json()?;
