@@ -23,7 +23,8 @@ file_probe() {
     if [ -f "$1" ] && [ ! -L "$1" ]; then
         stat -c 'owner=%U:%G
 mode=%a
-mtime=%Y' -- "$1"
+mtime=%Y
+ctime=%Z' -- "$1"
         file_hash=$(sha256sum <"$1")
         printf 'sha256=%s\n' "${file_hash%% *}"
     fi

@@ -14,6 +14,7 @@ mod unit;
 
 pub use certificate::Certificate;
 pub use change::{Arg, Call, Change, Diff, Effect, Id, Order, Payload, Verb};
+use file::moment;
 pub use file::{Directory, File, Live};
 pub use firewall::Firewall;
 pub use packages::Packages;

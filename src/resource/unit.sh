@@ -15,8 +15,8 @@ unit_hash() {
 
 # unit_probe UNIT "RESTART FILE…" "RELOAD FILE…"
 unit_probe() {
-    systemctl show -p ActiveState -p UnitFileState "$1.service" |
-        sed -n 's/^ActiveState=/active=/p; s/^UnitFileState=/enabled=/p'
+    systemctl show --timestamp=unix -p ActiveState -p UnitFileState -p StateChangeTimestamp "$1.service" |
+        sed -n 's/^ActiveState=/active=/p; s/^UnitFileState=/enabled=/p; s/^StateChangeTimestamp=@/since=/p'
     for takes in restart reload; do
         seen=''
         [ -r "$UNIT_STAMPS/$1.$takes" ] && read -r seen <"$UNIT_STAMPS/$1.$takes"
