@@ -180,6 +180,9 @@ pub struct Change {
     pub effect: Effect,
     /// What was changed on the node since we last wrote it, where that can be told.
     pub drift: Option<String>,
+    /// What the inventory would have to say for what is there to stay, as YAML; where it can say that and says nothing
+    /// of it now.
+    pub adopt: Option<String>,
     /// Texts to compare, for files.
     pub diff: Option<Diff>,
     /// The calls that make it, each with its place in the step.
@@ -194,6 +197,12 @@ pub struct Change {
     pub confirm: Option<Call>,
 }
 
+/// A value as YAML that means just this text, or this number.
+pub fn yaml(value: &str) -> String {
+    let plain = value.parse::<i64>().is_ok();
+    if plain { value.to_owned() } else { serde_json::Value::from(value).to_string() }
+}
+
 impl Change {
     /// A change by one call, without effect on clients.
     pub fn new(id: Id, verb: Verb, reason: impl Into<String>, order: Order, call: Call) -> Self {
@@ -203,6 +212,7 @@ impl Change {
             reason: reason.into(),
             effect: Effect::None,
             drift: None,
+            adopt: None,
             diff: None,
             calls: vec![(order, call)],
             cluster_wide: false,

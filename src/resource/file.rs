@@ -119,6 +119,7 @@ impl Resource for File {
             reason,
             effect: Effect::None,
             drift: drift(seen),
+            adopt: None,
             diff: Some(diff),
             calls,
             cluster_wide: false,
