@@ -81,7 +81,7 @@ pub struct History {
 /// What to do with history.
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
-    /// Print the journal of one run, all nodes together, by time.
+    /// Print one run: who, from where, of which revision, its plan, how it ended, and the journals of all nodes by time.
     Show {
         #[command(flatten)]
         target: Target,

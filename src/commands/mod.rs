@@ -13,6 +13,7 @@ mod lab;
 mod lock;
 mod plan;
 mod project;
+mod record;
 mod redis;
 mod render;
 mod rollback;

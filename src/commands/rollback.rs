@@ -6,13 +6,20 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
-use super::apply::{How, carry_out_so, confirm, fit, nothing};
+use super::apply::{How, carry_out_so, confirm, fit, nothing, recorded};
 use super::project::{self, Project};
 use super::{Global, history};
 use crate::resource::Diff;
 use crate::{cli, plan, ui};
 
 pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
+    if args.dry_run {
+        return rollback(global, args, String::new()).await;
+    }
+    recorded(&args.target.inventory, async |run| rollback(global, args, run).await).await
+}
+
+async fn rollback(global: &Global, args: &cli::Rollback, run: String) -> Result<ExitCode> {
     let begun = Instant::now();
     let path = &args.target.inventory;
     let wanted = history::wanted(path, &args.run).await?;
@@ -20,6 +27,7 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
     let diff = Diff { old: Some(present.text.source), new: wanted.inventory.clone(), secret: false };
     let difference = plan::unified(&diff);
     let files: Vec<String> = plan::differing(&present.library.own, &wanted.files).cloned().collect();
+    let version = wanted.version.clone();
     let then = project::files_of_run(path, &args.run, wanted)?;
     let mut project = Project::of(global, then, |_| {}).await?;
     let selection = super::plan::selection(&args.narrow);
@@ -33,6 +41,12 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
     if !files.is_empty() {
         ui::talk(&format!("beside the inventory, these are taken as they were then: {}", files.join(", ")));
     }
+    if !version.is_empty() && version != env!("CARGO_PKG_VERSION") {
+        ui::talk(&format!(
+            "note: that run was made by deploy {version}, and this is {}: built-in roles and templates are those of now",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
     if args.dry_run {
         return super::plan::print(global, &args.output, &project, &plan);
     }
@@ -40,7 +54,7 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
         fit(&project, &plan, path).await?;
     }
     confirm(global, args.how.yes, &plan)?;
-    let how = How::of(&args.how).back_to(&args.run);
+    let how = How::of(run, &args.how).back_to(&args.run);
     let done = carry_out_so(&mut project, plan, how).await?;
     done.tell(global, begun, json!({ "back_to": args.run, "executions": project.executions() }));
     if difference.is_some() || !files.is_empty() {

@@ -203,6 +203,18 @@ pub fn yaml(value: &str) -> String {
     if plain { value.to_owned() } else { serde_json::Value::from(value).to_string() }
 }
 
+/// One line for journals: sign, resource, effect, reason. No content, so no secret.
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let effect = match self.effect {
+            Effect::None => String::new(),
+            effect => format!(" [{}]", effect.as_str()),
+        };
+        let reason = self.reason.replace('\n', " ");
+        write!(f, "{} {}{effect} {reason}", self.verb.sign(), self.id)
+    }
+}
+
 impl Change {
     /// A change by one call, without effect on clients.
     pub fn new(id: Id, verb: Verb, reason: impl Into<String>, order: Order, call: Call) -> Self {

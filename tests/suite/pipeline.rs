@@ -154,10 +154,36 @@ pub fn lock_and_history(cluster: &mut Cluster) -> Result<String> {
     ensure!(latest["run"] == name && latest["result"] == "done", "not the latest: {latest}");
     ensure!(latest["by"].as_str().is_some_and(|by| by.contains('@')), "nobody ran it: {latest}");
     let show = cluster.deploy(&["history", "show", name])?;
-    ensure!(show.stdout.contains("file_commit /etc/haproxy/haproxy.cfg: 0"), "{}", show.all());
+    for words in [
+        "file_commit /etc/haproxy/haproxy.cfg: 0",
+        "result       done (exit code 0)",
+        "version      ",
+        "phases       ",
+        "haproxy ~ file /etc/haproxy/haproxy.cfg",
+    ] {
+        ensure!(show.stdout.contains(words), "no `{words}`: {}", show.all());
+    }
+    recorded_here(cluster)?;
     cluster.write(&[])?;
     cluster.deploy(&["apply", "--yes"])?;
     Ok(format!("{} runs remembered", history["runs"].as_array().map_or(0, Vec::len)))
+}
+
+/// A run that had nothing to do, and one that was refused, are known here alone.
+fn recorded_here(cluster: &Cluster) -> Result<()> {
+    let latest = || -> Result<serde_json::Value> {
+        Ok(cluster.deploy(&["history", "--json"])?.json()?["runs"][0].clone())
+    };
+    cluster.deploy(&["apply", "--yes"])?;
+    let idle = latest()?;
+    ensure!(idle["result"] == "nothing to do" && idle["here"] == true, "no record: {idle}");
+    interval(cluster, 318)?;
+    cluster.attempt(&["apply"])?.ended(1)?;
+    let refused = latest()?;
+    ensure!(refused["exit"] == 1 && refused["nodes"] == serde_json::json!([]), "no record: {refused}");
+    let error = refused["error"].as_str().unwrap_or_default();
+    ensure!(error.contains("nobody is here to confirm"), "not said why: {refused}");
+    Ok(())
 }
 
 /// Back to what an earlier run wanted, by a plan like any other; the inventory stays, and that run's can be had.
