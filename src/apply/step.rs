@@ -184,4 +184,29 @@ mod tests {
         assert_eq!((words[1], &words[3..]), ("base", &["s", "sleep", "0.1:", "0"][..]), "{words:?}");
         assert!(words[2].parse::<f64>().unwrap() >= 0.1, "{words:?}");
     }
+
+    #[test]
+    fn a_run_that_ended_well_keeps_no_copy_that_not_everybody_could_read() {
+        let root = tempfile::tempdir().unwrap();
+        let secret = root.path().join("secret");
+        let public = root.path().join("public");
+        for (path, mode) in [(&secret, 0o640), (&public, 0o644)] {
+            std::fs::write(path, "old").unwrap();
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let commit = |path: &Path| {
+            let path = path.display();
+            format!("act 0 cp -p {path} {path}.deploy-new\nact 0 file_commit {path}\n")
+        };
+        let said = step(root.path(), "differs", &(commit(&secret) + &commit(&public)));
+        assert!(said.contains(". done"), "{said}");
+        let kept = |path: &Path| {
+            let below = path.strip_prefix("/").unwrap();
+            root.path().join("lib/runs/r1/files").join(below).exists()
+        };
+        on_node(root.path(), &journal::ending("r1", "partly applied"));
+        assert!(kept(&secret) && kept(&public), "a run that stopped may be looked into");
+        on_node(root.path(), &journal::ending("r1", "done"));
+        assert!(!kept(&secret) && kept(&public));
+    }
 }

@@ -39,7 +39,10 @@ journal_wanted() {
     cat "$JOURNALS/$1/wanted" 2>/dev/null
 }
 
-# journal_end RUN RESULT : how it ended, on nodes where it has done something.
+# journal_end RUN RESULT : how it ended, on nodes where it has done something. After one that ended well nobody needs what
+# files were like before; copies of those that not everybody could read, keys and passwords, are taken away.
 journal_end() {
-    if [ -d "$JOURNALS/$1" ]; then printf '%s\n' "$2" >"$JOURNALS/$1/result"; fi
+    [ -d "$JOURNALS/$1" ] || return 0
+    printf '%s\n' "$2" >"$JOURNALS/$1/result"
+    [ "$2" != "done" ] || find "$JOURNALS"/*/files -type f ! -perm -o=r -delete 2>/dev/null
 }
