@@ -7,7 +7,9 @@ mod secrets;
 
 pub use certs::{Certs, CertsCommand, Renew, RotateCa};
 pub use lab::{Lab, Release};
-pub use pipeline::{Described, Drawing, Graph, History, HistoryCommand, Lock, Narrow, Rollback};
+pub use pipeline::{
+    Described, Drawing, Graph, History, HistoryCommand, How, Lock, Narrow, PlanOutput, Rollback,
+};
 pub use secrets::{RotateSecrets, Secrets};
 
 use std::path::PathBuf;
@@ -115,15 +117,8 @@ pub struct Plan {
     pub target: Target,
     #[command(flatten)]
     pub narrow: Narrow,
-    /// Exit with 2 when there is something to change.
-    #[arg(long)]
-    pub detailed_exitcode: bool,
-    /// Print Markdown for a comment on a merge request: the summary first, the details folded.
-    #[arg(long, conflicts_with = "json")]
-    pub markdown: bool,
-    /// Write the plan as JSON to this file, beside what is printed; `deploy schema plan` describes it.
-    #[arg(long, value_name = "FILE")]
-    pub json_into: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: PlanOutput,
     /// Save the plan, encrypted to whoever can open the secrets: `apply --plan FILE` carries it out, and nothing else.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -139,18 +134,8 @@ pub struct Apply {
     /// Carry out this plan, which `plan --out` saved; refused where the nodes or the inventory have moved since.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["on", "phase", "skip_phase"])]
     pub plan: Option<PathBuf>,
-    /// Change at most so many nodes at a time.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub parallel: Option<u16>,
-    /// Begin no further step once so many nodes have failed; steps that are under way end.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub max_fail: u16,
-    /// Change machines that are new to the cluster even if `deploy check` finds them unfit.
-    #[arg(long)]
-    pub skip_preflight: bool,
-    /// Do not ask before changing anything.
-    #[arg(long, short)]
-    pub yes: bool,
+    #[command(flatten)]
+    pub how: How,
 }
 
 /// Arguments of `app`: the list, or something to do with one of them.

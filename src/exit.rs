@@ -99,6 +99,10 @@ impl Exit {
             Self::Unverified => "not verified",
             Self::TakenBack => "taken back",
             Self::Stale => "refused: the plan no longer fits",
+            Self::Locked => "refused: another run holds the lock",
+            Self::Unfit => "refused: the machines are not fit",
+            Self::Inventory => "refused: the inventory cannot be used",
+            Self::Unreachable => "refused: a node cannot be reached",
             _ => "failed",
         }
     }

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::cluster::NodeName;
 use crate::resource::Id;
 
 /// Where events go.
 pub type Events = tokio::sync::mpsc::UnboundedSender<Event>;
 
-/// One thing that happened.
-#[derive(Debug, Clone)]
+/// One thing that happened; as JSON, `event` says which.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A phase begins its work on some nodes.
     PhaseStarted {
@@ -41,6 +44,7 @@ pub enum Event {
         /// How many changes it made.
         changes: usize,
         /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
         took: Duration,
     },
     /// A node's step has failed.
@@ -62,6 +66,11 @@ pub enum Event {
         /// What it did.
         title: &'static str,
         /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
         took: Duration,
     },
+}
+
+fn seconds<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(took.as_secs_f64())
 }

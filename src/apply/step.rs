@@ -48,7 +48,7 @@ pub fn exec(
     let last: BTreeMap<usize, usize> =
         calls.iter().enumerate().map(|(place, (_, number, _))| (*number, place)).collect();
     let mut archive = tar::Builder::new(Vec::new());
-    let mut script = prelude(heading, phase);
+    let mut script = prelude(heading, phase, changes);
     let mut payloads = 0;
     for (place, (_, number, call)) in calls.iter().enumerate() {
         let _ = write!(script, "act {number} {}", call.function);
@@ -84,7 +84,7 @@ pub fn exec(
 /// A script that makes one call over a connection of its own.
 pub fn confirmation(run: &str, call: &Call) -> Exec {
     let heading = Heading { run: run.to_owned(), ..Heading::default() };
-    let mut script = prelude(&heading, "confirm");
+    let mut script = prelude(&heading, "confirm", &[]);
     let _ = writeln!(script, "act 0 {}\nfinish\n}}\nmain </dev/null", call.function);
     Exec::script(script, Duration::from_secs(60))
 }
@@ -113,13 +113,15 @@ pub fn ended(node: &NodeName, changes: &[Change], stdout: &str, stderr: &str) ->
     })
 }
 
-fn prelude(heading: &Heading, phase: &str) -> String {
+fn prelude(heading: &Heading, phase: &str, changes: &[Change]) -> String {
+    let plan: Vec<String> = changes.iter().map(|change| format!("{phase} {change}")).collect();
     format!(
-        "RUN_ID={}\nRUN_ABOUT={}\nRUN_WANTED={}\nPHASE={}\n{}{}{}main() {{\n",
+        "RUN_ID={}\nRUN_ABOUT={}\nRUN_WANTED={}\nPHASE={}\nSTEP_PLAN={}\n{}{}{}main() {{\n",
         quote(&heading.run),
         quote(&heading.about),
         quote(&heading.wanted),
         quote(phase),
+        quote(&plan.join("\n")),
         include_str!("step.sh"),
         resource::SHELL,
         crate::live::SHELL
@@ -161,4 +163,76 @@ fn append(archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) -> std:
     header.set_mode(0o600);
     header.set_cksum();
     archive.append_data(&mut header, name, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+    use crate::cluster::NodeName;
+    use crate::journal::{self, Shown};
+    use crate::resource::{Effect, Id, Verb};
+
+    /// Runs a script of a node with its folders below `root`.
+    fn on_node(root: &Path, script: &str) -> String {
+        let root = root.to_string_lossy();
+        let script = script
+            .replace("/var/lib/deploy", &format!("{root}/lib"))
+            .replace("/run/deploy", &format!("{root}/run"));
+        let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn step(root: &Path, reason: &str, calls: &str) -> String {
+        let heading = Heading { run: "r1".into(), about: "by=me".into(), wanted: "{}".into() };
+        let call = Call::new("true", ["/etc/hosts"]);
+        let mut change =
+            Change::new(Id::new("file", "/etc/hosts"), Verb::Update, reason, Order::Commit, call);
+        change.effect = Effect::Reload;
+        let script = prelude(&heading, "base", &[change]) + calls + "finish\n}\nmain </dev/null\n";
+        on_node(root, &script)
+    }
+
+    #[test]
+    fn a_step_leaves_its_plan_and_how_long_each_call_took() {
+        let root = tempfile::tempdir().unwrap();
+        let said = step(root.path(), "it's $(old)\nand wrong", "act 0 sleep 0.1\nact 0 false\n");
+        assert!(said.contains("! 0 1"), "{said}");
+        let said = on_node(root.path(), &journal::showing("r1"));
+        let shown = Shown::of(&[(NodeName::from("n1"), said)].into(), "").unwrap();
+        assert_eq!((shown.heading.by.as_str(), shown.heading.calls), ("me", 2));
+        assert_eq!(shown.heading.result, "failed");
+        let plan: Vec<&str> = shown.changes.iter().map(|line| line.line.as_str()).collect();
+        assert_eq!(plan, ["base ~ file /etc/hosts [reload] it's $(old) and wrong"]);
+        let words: Vec<&str> = shown.journal[1].line.split(' ').collect();
+        assert_eq!((words[1], &words[3..]), ("base", &["s", "sleep", "0.1:", "0"][..]), "{words:?}");
+        assert!(words[2].parse::<f64>().unwrap() >= 0.1, "{words:?}");
+    }
+
+    #[test]
+    fn a_run_that_ended_well_keeps_no_copy_that_not_everybody_could_read() {
+        let root = tempfile::tempdir().unwrap();
+        let secret = root.path().join("secret");
+        let public = root.path().join("public");
+        for (path, mode) in [(&secret, 0o640), (&public, 0o644)] {
+            std::fs::write(path, "old").unwrap();
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let commit = |path: &Path| {
+            let path = path.display();
+            format!("act 0 cp -p {path} {path}.deploy-new\nact 0 file_commit {path}\n")
+        };
+        let said = step(root.path(), "differs", &(commit(&secret) + &commit(&public)));
+        assert!(said.contains(". done"), "{said}");
+        let kept = |path: &Path| {
+            let below = path.strip_prefix("/").unwrap();
+            root.path().join("lib/runs/r1/files").join(below).exists()
+        };
+        on_node(root.path(), &journal::ending("r1", "partly applied"));
+        assert!(kept(&secret) && kept(&public), "a run that stopped may be looked into");
+        on_node(root.path(), &journal::ending("r1", "done"));
+        assert!(!kept(&secret) && kept(&public));
+    }
 }

@@ -22,21 +22,34 @@ STEP_LINE='
 ls -1t /var/lib/deploy/runs | tail -n +21 | while read -r old; do rm -rf "/var/lib/deploy/runs/${old:?}"; done
 [ -e "$RUN_DIR/about" ] || printf '%s\nfrom=%s\n' "$RUN_ABOUT" "${SSH_CONNECTION%% *}" >"$RUN_DIR/about"
 [ -e "$RUN_DIR/wanted" ] || printf '%s\n' "$RUN_WANTED" >"$RUN_DIR/wanted"
+[ -z "$STEP_PLAN" ] || printf '%s\n' "$STEP_PLAN" >>"$RUN_DIR/plan"
 printf '%s %s begins\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
+
+# step_uptime : hundredths of a second since the machine was started, into STEP_UPTIME. The 1 in front keeps a leading
+# 0 from making an octal number.
+step_uptime() {
+    read -r STEP_UPTIME _ </proc/uptime
+    STEP_UPTIME=$((${STEP_UPTIME%.*} * 100 + 1${STEP_UPTIME#*.} - 100))
+}
 
 # act NUMBER FUNCTION ARGUMENT… : makes one call of a change; when it fails, its last lines go back and the step ends.
 act() {
     act_number=$1
     shift
     printf '> %s\n' "$act_number"
+    step_uptime
+    act_begun=$STEP_UPTIME
     (
         umask 022
         set -e
         "$@"
     ) >"$STEP_OUTPUT" 2>&1 9>&-
     act_status=$?
+    step_uptime
+    act_took=$((STEP_UPTIME - act_begun))
     act_about=${2:-}
-    printf '%s %s %s %.80s: %s\n' "$(date -u +%FT%TZ)" "$PHASE" "$1" "${act_about%%"$STEP_LINE"*}" "$act_status" >>"$RUN_DIR/journal"
+    printf '%s %s %d.%02d s %s %.80s: %s\n' "$(date -u +%FT%TZ)" "$PHASE" $((act_took / 100)) $((act_took % 100)) \
+        "$1" "${act_about%%"$STEP_LINE"*}" "$act_status" >>"$RUN_DIR/journal"
     if [ $act_status -ne 0 ]; then
         printf '! %s %s\n' "$act_number" "$act_status"
         tail -n 25 "$STEP_OUTPUT" | sed 's/^/| /'

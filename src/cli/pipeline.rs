@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Arg, Args, Subcommand, ValueEnum};
 
 use super::Target;
 
@@ -18,6 +18,37 @@ pub struct Narrow {
     /// Not these phases.
     #[arg(long, value_name = "PHASE", value_delimiter = ',')]
     pub skip_phase: Vec<String>,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Args)]
+pub struct PlanOutput {
+    /// Exit with 2 when there is something to change.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Print Markdown for a comment on a merge request: the summary first, the details folded.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Write the plan as JSON to this file, beside what is printed; `deploy schema plan` describes it.
+    #[arg(long, value_name = "FILE")]
+    pub json_into: Option<PathBuf>,
+}
+
+/// How a plan is carried out.
+#[derive(Debug, Args)]
+pub struct How {
+    /// Change at most so many nodes at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub parallel: Option<u16>,
+    /// Begin no further step once so many nodes have failed; steps that are under way end.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_fail: u16,
+    /// Change machines that are new to the cluster even if `deploy check` finds them unfit.
+    #[arg(long)]
+    pub skip_preflight: bool,
+    /// Do not ask before changing anything.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// Arguments of `graph`.
@@ -55,7 +86,7 @@ pub struct History {
 /// What to do with history.
 #[derive(Debug, Subcommand)]
 pub enum HistoryCommand {
-    /// Print the journal of one run, all nodes together, by time.
+    /// Print one run: who, from where, of which revision, its plan, how it ended, and the journals of all nodes by time.
     Show {
         #[command(flatten)]
         target: Target,
@@ -73,17 +104,27 @@ pub enum HistoryCommand {
 
 /// Arguments of `rollback`.
 #[derive(Debug, Args)]
+#[command(mut_args(of_dry_run))]
 pub struct Rollback {
     #[command(flatten)]
     pub target: Target,
     /// The run, as `history` names it: what its inventory and roles wanted is wanted again.
     pub run: String,
+    #[command(flatten)]
+    pub narrow: Narrow,
     /// Show the plan and change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask before changing anything.
-    #[arg(long, short)]
-    pub yes: bool,
+    #[command(flatten)]
+    pub output: PlanOutput,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// What prints a plan goes with a rollback that does nothing else.
+fn of_dry_run(arg: Arg) -> Arg {
+    let prints = ["detailed_exitcode", "markdown", "json_into"].contains(&arg.get_id().as_str());
+    if prints { arg.requires("dry_run") } else { arg }
 }
 
 /// What to do with the lock of a cluster.

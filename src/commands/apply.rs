@@ -13,13 +13,14 @@ use time::macros::format_description;
 use tokio::sync::Semaphore;
 
 use super::project::Project;
-use super::who::who;
+use super::record;
+use super::who::{revision, who};
 use super::{Global, interrupt};
 use crate::apply::{Apply, ApplyError, Brake, Halt, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::inventory::REDIS;
-use crate::journal::{Heading, Wanted};
+use crate::journal::{Heading, Record, Wanted};
 use crate::live::SENTINEL_PORT;
 use crate::observe::Answers;
 use crate::plan::Plan;
@@ -29,13 +30,25 @@ use crate::verify::{Outcome, Verdict};
 use crate::{cli, journal, live, observe, plan, preflight, ui};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
+    recorded(&args.target.inventory, async |run| apply(global, args, run).await).await
+}
+
+/// Leaves a record of the run that `work` makes, by the name that it is given, even where it ends before its plan is
+/// carried out.
+pub async fn recorded(
+    inventory: &Path,
+    work: impl AsyncFnOnce(String) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let run = run_id()?;
+    let outcome = work(run.clone()).await;
+    record::end_early(inventory, &run, outcome.as_ref().err()).await;
+    outcome
+}
+
+async fn apply(global: &Global, args: &cli::Apply, run: String) -> Result<ExitCode> {
     let begun = Instant::now();
     let inventory = &args.target.inventory;
-    let mut how = How {
-        parallel: args.parallel.map_or(Semaphore::MAX_PERMITS, usize::from),
-        max_fail: args.max_fail.into(),
-        ..How::default()
-    };
+    let mut how = How::of(run, &args.how);
     let (mut project, plan) = if let Some(file) = &args.plan {
         let (saved, mut project) = super::saved::open(global, inventory, file).await?;
         let plan = super::saved::plan(&saved, &mut project, inventory, file).await?;
@@ -44,19 +57,17 @@ pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     } else {
         let mut project = Project::open(global, inventory).await?;
         let selection = super::plan::selection(&args.narrow);
-        selection.check(&project.source.cluster)?;
-        let mut plan = super::plan::make(&mut project).await?;
-        selection.narrow(&mut plan, &project.source.cluster)?;
+        let (plan, _) = super::plan::selected(&mut project, &selection).await?;
         (project, plan)
     };
     if plan.is_empty() {
         return nothing(global, &mut project, &plan);
     }
-    if !args.skip_preflight {
+    if !args.how.skip_preflight {
         fit(&project, &plan, inventory).await?;
     }
     // A saved plan has been looked at already.
-    confirm(global, args.yes || args.plan.is_some(), &plan)?;
+    confirm(global, args.how.yes || args.plan.is_some(), &plan)?;
     let whole = plan.hidden.is_empty();
     let done = carry_out_so(&mut project, plan, how).await?;
     let connections = connections(&project.source.cluster);
@@ -81,7 +92,7 @@ pub fn nothing(global: &Global, project: &mut Project, plan: &Plan) -> Result<Ex
 }
 
 /// Refuses machines that are new to the cluster, where packages are missing, and that are not fit for it.
-async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
+pub async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
     let news: BTreeSet<&NodeName> = plan
         .changes()
         .filter(|(_, _, change)| change.id.kind == "packages")
@@ -110,6 +121,8 @@ async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
 
 /// How a plan is carried out.
 pub struct How {
+    /// The name of the run, where it has one already.
+    run: Option<String>,
     /// How many nodes may be changed at a time.
     parallel: usize,
     /// No further step begins once so many nodes have failed.
@@ -124,14 +137,28 @@ pub struct How {
 
 impl Default for How {
     fn default() -> Self {
-        Self { parallel: Semaphore::MAX_PERMITS, max_fail: 1, plan: None, back_to: None, proven: false }
+        Self {
+            run: None,
+            parallel: Semaphore::MAX_PERMITS,
+            max_fail: 1,
+            plan: None,
+            back_to: None,
+            proven: false,
+        }
     }
 }
 
 impl How {
-    /// The way back to a run.
-    pub fn back_to(run: &str) -> Self {
-        Self { back_to: Some(run.to_owned()), ..Self::default() }
+    /// As the flags ask for, by the run of this name.
+    pub fn of(run: String, flags: &cli::How) -> Self {
+        let parallel = flags.parallel.map_or(Semaphore::MAX_PERMITS, usize::from);
+        Self { run: Some(run), parallel, max_fail: flags.max_fail.into(), ..Self::default() }
+    }
+
+    /// The same as the way back to a run.
+    #[must_use]
+    pub fn back_to(self, run: &str) -> Self {
+        Self { back_to: Some(run.to_owned()), ..self }
     }
 
     /// Without the checks of the cluster.
@@ -205,7 +232,26 @@ pub async fn carry_out(project: &mut Project, plan: Plan) -> Result<Done> {
 }
 
 /// The same in a certain way. The checks of phases that a selection has left something out of are left out, too.
-pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result<Done> {
+pub async fn carry_out_so(project: &mut Project, plan: Plan, mut how: How) -> Result<Done> {
+    let run = how.run.take().map_or_else(run_id, Ok)?;
+    let heading = heading(project, &run, &how).await;
+    let record =
+        record::begin(project.source.cluster.name(), &run, &heading.about, Some(&ui::plan_json(&plan)));
+    let done = carried_out(project, plan, how, heading, record.clone()).await;
+    if let Some(record) = &record {
+        record::end(record, done.as_ref().map(Done::exit));
+    }
+    done
+}
+
+async fn carried_out(
+    project: &mut Project,
+    plan: Plan,
+    how: How,
+    heading: Heading,
+    record: Option<Record>,
+) -> Result<Done> {
+    let run = heading.run.clone();
     let authority = project.authority()?;
     if authority.is_none() && plan.issues() {
         let hint = "`deploy certs rotate-ca` goes on to a new authority, which issues them";
@@ -213,12 +259,13 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
             .context(Hint(hint.into())));
     }
     project.save()?;
-    let run = run_id()?;
     let known = if how.proven { BTreeMap::new() } else { live::facts(&project.observed) };
     let mut checks = plan::checks(&project.source, &known)?;
     let mut lock = lock(project, &run).await?;
-    let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let drawing = tokio::spawn(Progress::new().draw(receiver));
+    let (events, kept) = tokio::sync::mpsc::unbounded_channel();
+    let (passed_on, drawn) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(record::keep(record, kept, passed_on));
+    let drawing = tokio::spawn(Progress::new().draw(drawn));
     let changes = plan.changes().count();
     let left_out: BTreeSet<&str> = plan.hidden.iter().map(|hidden| hidden.phase).collect();
     let apply = Apply {
@@ -226,7 +273,7 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
         hosts: project.hosts(),
         authority,
         checks: checks.clone(),
-        heading: heading(project, &run, &how),
+        heading,
         parallel: Semaphore::new(how.parallel),
         brake: Brake::new(how.max_fail),
         clock: time::OffsetDateTime::now_utc,
@@ -290,15 +337,23 @@ fn explain(stopped: Stopped) -> anyhow::Error {
 }
 
 /// What the journals say of the run itself.
-fn heading(project: &Project, run: &str, how: &How) -> Heading {
+async fn heading(project: &Project, run: &str, how: &How) -> Heading {
     let mut lines = vec![
         format!("by={}", who()),
         format!("version={}", env!("CARGO_PKG_VERSION")),
         format!("inputs={}", project.inputs().digest()),
     ];
+    // The files of an inventory that an earlier run wanted are at no commit that we know.
+    if how.back_to.is_none() {
+        lines.extend(revision(&project.text.file).await.map(|revision| format!("revision={revision}")));
+    }
     lines.extend(how.plan.iter().map(|plan| format!("plan={plan}")));
     lines.extend(how.back_to.iter().map(|run| format!("back_to={run}")));
-    let wanted = Wanted { inventory: project.text.source.clone(), files: project.source.library.own.clone() };
+    let wanted = Wanted {
+        inventory: project.text.source.clone(),
+        files: project.source.library.own.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
     Heading { run: run.to_owned(), about: lines.join("\n"), wanted: wanted.text() }
 }
 

@@ -23,7 +23,10 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
         ui::data("no drift: everything on the nodes that was written by deploy is as it was written\n");
     } else {
         ui::data(&ui::changes(&plan));
-        ui::data(&format!("{drifted} things were changed on the nodes; apply puts them back\n"));
+        ui::data(&format!(
+            "{drifted} things were changed on the nodes; apply puts them back. Who did it is unknown: \
+             times are those of the file system and of systemd\n"
+        ));
     }
     if all > drifted {
         let inventory = target.inventory.display();

@@ -1,7 +1,6 @@
-//! `deploy history`: the runs that the nodes remember, and what each has done.
+//! `deploy history`: the runs that the nodes and this machine remember, and what each has done.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,11 +9,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
 
 use super::Global;
-use super::project;
+use super::project::{self, Files};
+use super::record::state;
 use crate::cli::{History, HistoryCommand};
 use crate::cluster::NodeName;
 use crate::exit::Exit;
-use crate::journal::{self, Wanted};
+use crate::journal::{self, Record, Shown, Wanted};
 use crate::observe::{Unanswered, ask_each};
 use crate::transport::Fleet;
 use crate::ui::{self, Hint};
@@ -39,8 +39,10 @@ pub async fn run(global: &Global, args: &History) -> Result<ExitCode> {
 }
 
 async fn list(global: &Global, inventory: &Path) -> Result<ExitCode> {
-    let (said, silent) = ask(inventory, &journal::listing()).await?;
-    let runs = journal::runs(&said);
+    let files = project::files(inventory)?;
+    let (said, silent) = ask(&files, &journal::listing()).await?;
+    let here = state().map(|state| Record::listing(&state, files.cluster.name())).unwrap_or_default();
+    let runs = journal::runs(&said, &here);
     if global.json {
         ui::json(&json!({ "runs": runs }));
     } else {
@@ -50,27 +52,23 @@ async fn list(global: &Global, inventory: &Path) -> Result<ExitCode> {
 }
 
 async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> {
-    let (said, silent) = ask(inventory, &journal::showing(run)).await?;
-    let lines = journal::merged(&said);
-    if lines.is_empty() && silent.0.is_empty() {
-        return Err(unknown(inventory, &format!("a run {run}")));
-    }
-    if global.json {
-        let lines: Vec<_> = lines.iter().map(|(node, line)| json!({ "node": node, "line": line })).collect();
-        ui::json(&json!({ "run": run, "journal": lines }));
-    } else {
-        let mut text = String::new();
-        for (node, line) in &lines {
-            let _ = writeln!(text, "{node:<12} {line}");
-        }
-        ui::data(&text);
+    require_name(inventory, run)?;
+    let files = project::files(inventory)?;
+    let (said, silent) = ask(&files, &journal::showing(run)).await?;
+    let here = state().map(|state| Record::showing(&state, files.cluster.name(), run)).unwrap_or_default();
+    match Shown::of(&said, &here) {
+        Some(shown) if global.json => ui::json(&shown),
+        Some(shown) => ui::data(&ui::run(&shown)),
+        None if silent.0.is_empty() => return Err(unknown(inventory, &format!("a run {run}"))),
+        None => {}
     }
     Ok(ended(&silent))
 }
 
 /// What a run wanted, from the first node that remembers it.
 pub async fn wanted(inventory: &Path, run: &str) -> Result<Wanted> {
-    let (said, silent) = ask(inventory, &journal::wanting(run)).await?;
+    require_name(inventory, run)?;
+    let (said, silent) = ask(&project::files(inventory)?, &journal::wanting(run)).await?;
     match Wanted::of(&said) {
         Some(wanted) => Ok(wanted),
         None if silent.0.is_empty() => Err(unknown(inventory, &format!("what a run {run} wanted"))),
@@ -79,6 +77,10 @@ pub async fn wanted(inventory: &Path, run: &str) -> Result<Wanted> {
             Err(anyhow::Error::new(silent).context(hint))
         }
     }
+}
+
+fn require_name(inventory: &Path, run: &str) -> Result<()> {
+    if journal::is_name(run) { Ok(()) } else { Err(unknown(inventory, &format!("a run `{run}`"))) }
 }
 
 fn unknown(inventory: &Path, what: &str) -> anyhow::Error {
@@ -95,8 +97,7 @@ fn ended(silent: &Unanswered) -> ExitCode {
 }
 
 /// What each node says, and which say nothing.
-async fn ask(inventory: &Path, script: &str) -> Result<(BTreeMap<NodeName, String>, Unanswered)> {
-    let files = project::files(inventory)?;
+async fn ask(files: &Files, script: &str) -> Result<(BTreeMap<NodeName, String>, Unanswered)> {
     let fleet = Fleet::new(&files.cluster, &files.dir, None)
         .context("cannot make a folder for SSH sockets in /tmp")?;
     let (mut said, mut silent) = (BTreeMap::new(), BTreeMap::new());

@@ -14,6 +14,7 @@ mod lab;
 mod lock;
 mod plan;
 mod project;
+mod record;
 mod redis;
 mod render;
 mod revoke;

@@ -20,33 +20,37 @@ use crate::{cli, observe, plan, ui};
 pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
     let selection = selection(&args.narrow);
-    selection.check(&project.source.cluster)?;
-    let (mut plan, observed) = observed(&mut project, &[]).await?;
-    selection.narrow(&mut plan, &project.source.cluster)?;
+    let (plan, observed) = selected(&mut project, &selection).await?;
     if let Some(file) = &args.out {
         save(&project, &plan, &observed, selection, file)?;
     }
+    let exit = print(global, &args.output, &project, &plan)?;
+    if let Some(file) = &args.out {
+        let (file, inventory) = (file.display(), args.target.inventory.display());
+        ui::talk(&format!("saved: `deploy apply {inventory} --plan {file}` carries out exactly this"));
+    }
+    Ok(exit)
+}
+
+/// Prints a plan as the flags ask for, and says how a command ends that does no more.
+pub fn print(global: &Global, output: &cli::PlanOutput, project: &Project, plan: &Plan) -> Result<ExitCode> {
     let executions = project.executions();
     let executions = executions.into_iter().map(|(node, count)| (node.to_string(), count)).collect();
-    let report = Report { executions, ..Report::of(&plan) };
-    if let Some(file) = &args.json_into {
+    let report = Report { executions, ..Report::of(plan) };
+    if let Some(file) = &output.json_into {
         let text = serde_json::to_string_pretty(&report)? + "\n";
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     if global.json {
         ui::json(&report);
-    } else if args.markdown {
+    } else if output.markdown {
         let (cluster, library) = (&project.source.cluster, &project.source.library);
         let part = Graph::of(cluster, library).part(&plan.roles(cluster, library));
-        ui::data(&ui::markdown(cluster.name(), &plan, &part));
+        ui::data(&ui::markdown(cluster.name(), plan, &part));
     } else {
-        ui::report(&ui::plan(&plan));
+        ui::report(&ui::plan(plan));
     }
-    if let Some(file) = &args.out {
-        let (file, inventory) = (file.display(), args.target.inventory.display());
-        ui::talk(&format!("saved: `deploy apply {inventory} --plan {file}` carries out exactly this"));
-    }
-    let pending = args.detailed_exitcode && !plan.is_empty();
+    let pending = output.detailed_exitcode && !plan.is_empty();
     Ok(if pending { Exit::Pending.into() } else { ExitCode::SUCCESS })
 }
 
@@ -92,6 +96,14 @@ fn save(
 /// next step is not begun.
 pub async fn make(project: &mut Project) -> Result<Plan> {
     Ok(observed(project, &[]).await?.0)
+}
+
+/// The part of it that is wanted, with what the nodes said.
+pub async fn selected(project: &mut Project, selection: &Selection) -> Result<(Plan, Observed)> {
+    selection.check(&project.source.cluster)?;
+    let (mut plan, observed) = observed(project, &[]).await?;
+    selection.narrow(&mut plan, &project.source.cluster)?;
+    Ok((plan, observed))
 }
 
 /// The same with what the nodes said, to these questions too.

@@ -46,6 +46,8 @@ pub struct Project {
 /// The text of an inventory, for problems that show only when the nodes are asked.
 pub struct Text {
     name: String,
+    /// The file of the inventory, whichever text is in its place.
+    pub file: PathBuf,
     /// As it was read.
     pub source: String,
     places: Places,
@@ -97,7 +99,7 @@ fn fitted(loaded: Loaded, library: Library) -> Result<Files> {
     let mut problems = inventory::check_secrets(&cluster.inventory, &places, &names);
     let (own_certificates, unfit) = own_certificates(&cluster.inventory, &dir);
     problems.extend(inventory::placed(&places, unfit));
-    let text = Text { name: file.to_string_lossy().into_owned(), source, places };
+    let text = Text { name: file.to_string_lossy().into_owned(), file, source, places };
     text.refuse(problems)?;
     Ok(Files { cluster, library, dir, own_certificates, text })
 }

@@ -1,7 +1,7 @@
 //! `deploy redis`: moves its primary, for work on the machine under it.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
@@ -9,6 +9,8 @@ use serde_json::json;
 use super::Global;
 use super::apply::{lock, run_id};
 use super::project::Project;
+use super::record;
+use super::who::who;
 use crate::apply::{self, HandOverError};
 use crate::cli::{Failover, Redis};
 use crate::cluster::NodeName;
@@ -50,10 +52,15 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
             return Err(anyhow!("not confirmed; nothing was changed"));
         }
     }
-    let lock = lock(&project, &run_id()?).await?;
-    let moved = apply::hand_over(source, &hosts, &wanted).await;
-    lock.let_go().await;
-    let paused = moved.map_err(explain)?;
+    let run = run_id()?;
+    let about =
+        format!("by={}\nversion={}\nwhat=redis from {from} to {to}", who(), env!("CARGO_PKG_VERSION"));
+    let record = record::begin(source.cluster.name(), &run, &about, None);
+    let moved = moved(&project, &run, &wanted).await;
+    if let Some(record) = &record {
+        record::end(record, moved.as_ref().map(|_| Exit::Done));
+    }
+    let paused = moved?;
     let answers = observe::observe(source, &hosts).await?;
     let checks = plan::checks(source, &live::facts(&answers.observed))?;
     let own = |phase: &str| ["redis", "sentinel"].contains(&phase);
@@ -74,6 +81,14 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
         ));
     }
     Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
+}
+
+/// Moves the primary under the cluster's lock; how long writes have waited.
+async fn moved(project: &Project, run: &str, wanted: &live::HandOver) -> Result<Duration> {
+    let lock = lock(project, run).await?;
+    let moved = apply::hand_over(&project.source, &project.hosts(), wanted).await;
+    lock.let_go().await;
+    moved.map_err(explain)
 }
 
 fn explain(error: HandOverError) -> anyhow::Error {

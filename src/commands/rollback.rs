@@ -6,13 +6,20 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
-use super::apply::{How, carry_out_so, confirm, nothing};
+use super::apply::{How, carry_out_so, confirm, fit, nothing, recorded};
 use super::project::{self, Project};
 use super::{Global, history};
 use crate::resource::Diff;
 use crate::{cli, plan, ui};
 
 pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
+    if args.dry_run {
+        return rollback(global, args, String::new()).await;
+    }
+    recorded(&args.target.inventory, async |run| rollback(global, args, run).await).await
+}
+
+async fn rollback(global: &Global, args: &cli::Rollback, run: String) -> Result<ExitCode> {
     let begun = Instant::now();
     let path = &args.target.inventory;
     let wanted = history::wanted(path, &args.run).await?;
@@ -20,24 +27,34 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
     let diff = Diff { old: Some(present.text.source), new: wanted.inventory.clone(), secret: false };
     let difference = plan::unified(&diff);
     let files: Vec<String> = plan::differing(&present.library.own, &wanted.files).cloned().collect();
+    let version = wanted.version.clone();
     let then = project::files_of_run(path, &args.run, wanted)?;
     let mut project = Project::of(global, then, |_| {}).await?;
-    let plan = super::plan::make(&mut project).await?;
-    if plan.is_empty() {
+    let selection = super::plan::selection(&args.narrow);
+    let (plan, _) = super::plan::selected(&mut project, &selection).await?;
+    if plan.is_empty() && !args.dry_run {
         return nothing(global, &mut project, &plan);
     }
-    if let Some(difference) = difference.as_ref().filter(|_| !global.json) {
+    if let Some(difference) = difference.as_ref().filter(|_| !global.json && !args.output.markdown) {
         ui::report(&format!("what the inventory said then, beside what it says now\n{difference}\n"));
     }
     if !files.is_empty() {
         ui::talk(&format!("beside the inventory, these are taken as they were then: {}", files.join(", ")));
     }
-    if args.dry_run {
-        super::plan::show(global, &plan);
-        return Ok(ExitCode::SUCCESS);
+    if !version.is_empty() && version != env!("CARGO_PKG_VERSION") {
+        ui::talk(&format!(
+            "note: that run was made by deploy {version}, and this is {}: built-in roles and templates are those of now",
+            env!("CARGO_PKG_VERSION")
+        ));
     }
-    confirm(global, args.yes, &plan)?;
-    let how = How::back_to(&args.run);
+    if args.dry_run {
+        return super::plan::print(global, &args.output, &project, &plan);
+    }
+    if !args.how.skip_preflight {
+        fit(&project, &plan, path).await?;
+    }
+    confirm(global, args.how.yes, &plan)?;
+    let how = How::of(run, &args.how).back_to(&args.run);
     let done = carry_out_so(&mut project, plan, how).await?;
     done.tell(global, begun, json!({ "back_to": args.run, "executions": project.executions() }));
     if difference.is_some() || !files.is_empty() {

@@ -1,37 +1,48 @@
 # the journals of runs, as steps leave them on each node.
 
+JOURNALS=/var/lib/deploy/runs
+
 # journal_plan PLAN : whether a run of this saved plan has begun here.
 journal_plan() {
-    if grep -qsxF "plan=$1" /var/lib/deploy/runs/*/about; then echo begun=yes; fi
+    if grep -qsxF "plan=$1" "$JOURNALS"/*/about; then echo begun=yes; fi
 }
 
-# journal_runs : a line for everything that is known of each run: RUN, key, value.
+# journal_run RUN : a line for everything that is known of it: RUN, key, value.
+journal_run() {
+    [ -f "$JOURNALS/$1/journal" ] || return 0
+    sed "s/^/$1 /; s/=/ /" "$JOURNALS/$1/about" 2>/dev/null
+    awk -v run="$1" '
+        NR == 1 { print run, "first", $1 }
+        /: [0-9]+$/ { calls++; if ($NF != 0) failed++ }
+        { last = $1 }
+        END { print run, "last", last; print run, "calls", calls + 0; print run, "failed", failed + 0 }
+    ' "$JOURNALS/$1/journal"
+    [ ! -f "$JOURNALS/$1/result" ] || printf '%s result %s\n' "$1" "$(head -n 1 "$JOURNALS/$1/result")"
+}
+
+# journal_runs : the same of every run.
 journal_runs() {
-    for journal_run in /var/lib/deploy/runs/*/; do
-        [ -f "${journal_run}journal" ] || continue
-        journal_name=$(basename "$journal_run")
-        sed "s/^/$journal_name /; s/=/ /" "${journal_run}about" 2>/dev/null
-        awk -v run="$journal_name" '
-            NR == 1 { print run, "first", $1 }
-            /: [0-9]+$/ { calls++; if ($NF != 0) failed++ }
-            { last = $1 }
-            END { print run, "last", last; print run, "calls", calls + 0; print run, "failed", failed + 0 }
-        ' "${journal_run}journal"
-        [ ! -f "${journal_run}result" ] || printf '%s result %s\n' "$journal_name" "$(head -n 1 "${journal_run}result")"
+    for journal_folder in "$JOURNALS"/*/; do
+        journal_run "$(basename "$journal_folder")"
     done
 }
 
-# journal_show RUN : its journal here.
+# journal_show RUN : the same with its plan and its journal here.
 journal_show() {
-    cat "/var/lib/deploy/runs/$1/journal" 2>/dev/null
+    journal_run "$1"
+    sed "s/^/$1 change /" "$JOURNALS/$1/plan" 2>/dev/null
+    sed "s/^/$1 line /" "$JOURNALS/$1/journal" 2>/dev/null
 }
 
 # journal_wanted RUN : what it wanted.
 journal_wanted() {
-    cat "/var/lib/deploy/runs/$1/wanted" 2>/dev/null
+    cat "$JOURNALS/$1/wanted" 2>/dev/null
 }
 
-# journal_end RUN RESULT : how it ended, on nodes where it has done something.
+# journal_end RUN RESULT : how it ended, on nodes where it has done something. After one that ended well nobody needs what
+# files were like before; copies of those that not everybody could read, keys and passwords, are taken away.
 journal_end() {
-    if [ -d "/var/lib/deploy/runs/$1" ]; then printf '%s\n' "$2" >"/var/lib/deploy/runs/$1/result"; fi
+    [ -d "$JOURNALS/$1" ] || return 0
+    printf '%s\n' "$2" >"$JOURNALS/$1/result"
+    [ "$2" != "done" ] || find "$JOURNALS"/*/files -type f ! -perm -o=r -delete 2>/dev/null
 }

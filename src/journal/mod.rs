@@ -1,4 +1,11 @@
-//! The journals that runs leave on the nodes they change: what is asked of them, and what they say. Pure.
+//! The journals that runs leave on the nodes they change: what is asked of them, and what they say. Pure, but for the
+//! records that runs leave on the machine they were started from ([`Record`]).
+
+mod record;
+mod shown;
+
+pub use record::Record;
+pub use shown::{Line, PhaseTime, Shown};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +34,9 @@ pub struct Wanted {
     pub inventory: String,
     /// Roles and templates beside it, by path.
     pub files: BTreeMap<String, String>,
+    /// Version of the program, whose own roles and templates count beside these; empty where it was not kept.
+    #[serde(default)]
+    pub version: String,
 }
 
 impl Wanted {
@@ -39,6 +49,11 @@ impl Wanted {
     pub fn of(said: &BTreeMap<NodeName, String>) -> Option<Self> {
         said.values().find_map(|text| serde_json::from_str(text).ok())
     }
+}
+
+/// Whether this can be the name of a run: it goes into paths, here and on the nodes.
+pub fn is_name(run: &str) -> bool {
+    !run.is_empty() && run.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '-')
 }
 
 /// The shell functions that read journals.
@@ -67,7 +82,7 @@ pub fn listing() -> String {
     format!("{SHELL}journal_runs </dev/null\n")
 }
 
-/// A script that prints the journal of one run.
+/// A script that prints what is known of one run, with its plan and its journal.
 pub fn showing(run: &str) -> String {
     format!("{SHELL}journal_show {} </dev/null\n", quote(run))
 }
@@ -82,7 +97,7 @@ pub fn ending(run: &str, result: &str) -> String {
     format!("{SHELL}journal_end {} {} </dev/null\n", quote(run), quote(result))
 }
 
-/// One run, from the journals of all nodes that it has changed.
+/// One run, from the journals of all nodes that it has changed and from its record here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Run {
     /// Its name, which begins with its time.
@@ -95,12 +110,18 @@ pub struct Run {
     pub version: String,
     /// Digest of everything that was wanted: inventory, roles, secrets, authorities.
     pub inputs: String,
+    /// The commit that the inventory was at, `dirty` behind it where files had changed since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// The saved plan that it carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
     /// The run that it went back to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub back_to: Option<String>,
+    /// What it did, where that follows from no plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
     /// When its first work on a node began, UTC.
     pub first: String,
     /// When its last call on a node ended, UTC.
@@ -111,31 +132,47 @@ pub struct Run {
     pub calls: u64,
     /// How it ended.
     pub result: String,
+    /// The code that its command ended with, where its record is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<u8>,
+    /// Why it did not come to its end, in a line, where its record is here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// There is a record of it on this machine.
+    pub here: bool,
 }
 
-/// The runs of a cluster, the latest first, from what each node lists.
-pub fn runs(said: &BTreeMap<NodeName, String>) -> Vec<Run> {
+/// The runs of a cluster, the latest first, from what each node lists and what the records `here` say.
+pub fn runs(said: &BTreeMap<NodeName, String>, here: &str) -> Vec<Run> {
     let mut runs: BTreeMap<String, Run> = BTreeMap::new();
     let mut failed: BTreeSet<String> = BTreeSet::new();
-    for (node, text) in said {
-        for line in text.lines() {
-            let mut words = line.splitn(3, ' ');
-            let (Some(name), Some(key)) = (words.next(), words.next()) else { continue };
-            let value = words.next().unwrap_or_default();
+    let nodes = said.iter().map(|(node, text)| (Some(node), text.as_str()));
+    for (node, text) in nodes.chain([(None, here)]) {
+        for (name, key, value) in text.lines().filter_map(entry) {
             let run = runs.entry(name.to_owned()).or_default();
-            run.nodes.insert(node.to_string());
+            match node {
+                Some(node) => _ = run.nodes.insert(node.to_string()),
+                None => run.here = true,
+            }
             match key {
                 "by" => value.clone_into(&mut run.by),
                 "from" => value.clone_into(&mut run.from),
                 "version" => value.clone_into(&mut run.version),
                 "inputs" => value.clone_into(&mut run.inputs),
+                "revision" => run.revision = Some(value.to_owned()),
                 "plan" => run.plan = Some(value.to_owned()),
+                "what" => run.what = Some(value.to_owned()),
                 "back_to" => run.back_to = Some(value.to_owned()),
                 "result" => value.clone_into(&mut run.result),
                 "first" if run.first.is_empty() || value < run.first.as_str() => {
                     value.clone_into(&mut run.first);
                 }
                 "last" if value > run.last.as_str() => value.clone_into(&mut run.last),
+                // Of a run that has changed nothing.
+                "begun" if run.first.is_empty() => value.clone_into(&mut run.first),
+                "ended" if run.last.is_empty() => value.clone_into(&mut run.last),
+                "exit" => run.exit = value.parse().ok(),
+                "error" => run.error = Some(value.to_owned()),
                 "calls" => run.calls += value.parse::<u64>().unwrap_or_default(),
                 "failed" if value != "0" => {
                     failed.insert(name.to_owned());
@@ -153,16 +190,10 @@ pub fn runs(said: &BTreeMap<NodeName, String>) -> Vec<Run> {
     all
 }
 
-/// The journals of one run as one, by time; each line with its node in front.
-pub fn merged(said: &BTreeMap<NodeName, String>) -> Vec<(NodeName, String)> {
-    let mut lines: Vec<(NodeName, String)> = said
-        .iter()
-        .flat_map(|(node, text)| text.lines().map(|line| (node.clone(), line.to_owned())))
-        .collect();
-    // Only by time: what a node says within a second stays in its order.
-    let time = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
-    lines.sort_by_key(|(_, line)| time(line));
-    lines
+/// What a line says of a run: its name, a key, the value.
+fn entry(line: &str) -> Option<(&str, &str, &str)> {
+    let mut words = line.splitn(3, ' ');
+    Some((words.next()?, words.next()?, words.next().unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -177,7 +208,7 @@ mod tests {
     fn the_journals_of_all_nodes_are_one_run() {
         let one = "r1 by anna@laptop\nr1 from 10.0.0.1\nr1 first 2026-01-01T00:00:02Z\nr1 last 2026-01-01T00:00:05Z\nr1 calls 3\nr1 failed 0\nr1 result done\n";
         let two = "r1 by anna@laptop\nr1 first 2026-01-01T00:00:01Z\nr1 last 2026-01-01T00:00:09Z\nr1 calls 4\nr1 failed 0\nr2 by ben@ci\nr2 first 2026-01-02T00:00:01Z\nr2 last 2026-01-02T00:00:01Z\nr2 calls 1\nr2 failed 1\n";
-        let runs = runs(&said(&[("n1", one), ("n2", two)]));
+        let runs = runs(&said(&[("n1", one), ("n2", two)]), "");
         let names: Vec<&str> = runs.iter().map(|run| run.run.as_str()).collect();
         assert_eq!(names, ["r2", "r1"], "the latest comes first");
         assert_eq!(runs[0].result, "failed");
@@ -192,8 +223,26 @@ mod tests {
 
     #[test]
     fn a_run_without_an_end_is_not_called_done() {
-        let runs = runs(&said(&[("n1", "r1 first 2026-01-01T00:00:02Z\nr1 failed 0\n")]));
+        let runs = runs(&said(&[("n1", "r1 first 2026-01-01T00:00:02Z\nr1 failed 0\n")]), "");
         assert_eq!(runs[0].result, "under way, or cut off");
+    }
+
+    #[test]
+    fn a_run_is_the_same_here_and_on_the_nodes() {
+        let node = "r1 by anna@laptop\nr1 first 2026-01-01T00:00:02Z\nr1 last 2026-01-01T00:00:05Z\n";
+        let here = "r1 begun 2026-01-01T00:00:01Z\nr1 result failed\nr1 exit 7\nr2 begun 2026-01-02T00:00:00Z\nr2 result refused\nr2 exit 10\n";
+        let runs = runs(&said(&[("n1", node)]), here);
+        let [refused, partial] = &runs[..] else { panic!("{runs:?}") };
+        assert_eq!((partial.exit, partial.here, partial.nodes.len()), (Some(7), true, 1));
+        assert_eq!(partial.first, "2026-01-01T00:00:02Z", "its first work on a node");
+        assert_eq!((refused.exit, refused.here, refused.nodes.len()), (Some(10), true, 0));
+        assert_eq!(refused.first, "2026-01-02T00:00:00Z");
+    }
+
+    #[test]
+    fn a_name_is_no_path() {
+        assert!(is_name("20260101T000000Z-00ff"));
+        assert!(!is_name("") && !is_name("../x") && !is_name("a/b") && !is_name("a b"));
     }
 
     #[test]
@@ -201,18 +250,11 @@ mod tests {
         let wanted = Wanted {
             inventory: "name: 'shop' # $(x)\n".into(),
             files: BTreeMap::from([("roles/mail.yaml".to_owned(), "role: mail\n".to_owned())]),
+            version: "0.1.0".into(),
         };
         let text = wanted.text();
         let half = text.get(..text.len() / 2).unwrap_or_default();
         assert_eq!(Wanted::of(&said(&[("n1", ""), ("n2", half)])), None, "a torn record is none");
         assert_eq!(Wanted::of(&said(&[("n1", half), ("n2", &text)])), Some(wanted));
-    }
-
-    #[test]
-    fn journals_are_merged_by_time() {
-        let said = said(&[("n1", "1 a\n3 b\n"), ("n2", "2 c\n3 d\n")]);
-        let lines: Vec<String> =
-            merged(&said).into_iter().map(|(node, line)| format!("{node} {line}")).collect();
-        assert_eq!(lines, ["n1 1 a", "n2 2 c", "n1 3 b", "n2 3 d"]);
     }
 }

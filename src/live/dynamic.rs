@@ -13,9 +13,9 @@ use super::sizing::{SIZED, parameters};
 use super::{LiveError, Observed, Placed, certificate_path, etcd, fields, objects};
 use crate::cluster::{Node, NodeName};
 use crate::inventory::model::Synchronous;
-use crate::inventory::parameters::{Parameter, Parameters};
+use crate::inventory::parameters::{EXTENSIONS, Parameter, Parameters, find, owned};
 use crate::render::{Renderer, Source, pg_hba};
-use crate::resource::{Call, Change, Diff, Effect, Id, Order, Payload, Refusal, Verb};
+use crate::resource::{Call, Change, Diff, Effect, Id, Order, Payload, Refusal, Verb, yaml};
 
 /// Least `ttl` that Patroni 4 takes; a smaller one is accepted and silently replaced (`facts`: measured on 4.0.7).
 const LEAST_TTL_PATRONI_4: u32 = 20;
@@ -138,7 +138,8 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
     });
     let mut whole = current.clone();
     whole.extend(own);
-    let change = change(source, &current, &whole, revision, &restart);
+    let mut change = change(source, &current, &whole, revision, &restart);
+    change.adopt = adopt(source, old_parameters.as_ref(), &wanted_parameters);
     Ok((Some((Configuration { restart, lowered }, (holder, change))), notes))
 }
 
@@ -180,6 +181,24 @@ fn restarting(version: u8, old: Option<&Value>, wanted: &BTreeMap<String, String
     keys.sort();
     keys.dedup();
     keys
+}
+
+/// What the inventory would have to say to keep parameters that are to change, and of which it says nothing.
+fn adopt(source: &Source, old: Option<&Value>, wanted: &BTreeMap<String, String>) -> Option<String> {
+    let named = &source.cluster.inventory.postgresql.parameters;
+    let can_be_named = |name: &str| match name.split_once('.') {
+        Some((extension, _)) => EXTENSIONS.contains(&extension),
+        None => owned(name).is_none() && find(name).is_some(),
+    };
+    let kept: Vec<String> = old?
+        .as_object()?
+        .iter()
+        .filter_map(|(name, value)| Some((name, value.as_str()?)))
+        .filter(|(name, value)| wanted.get(*name).map(String::as_str) != Some(*value))
+        .filter(|(name, _)| !named.contains_key(*name) && can_be_named(name))
+        .map(|(name, value)| format!("{name}: {}", yaml(value)))
+        .collect();
+    (!kept.is_empty()).then(|| format!("postgresql: {{ parameters: {{ {} }} }}", kept.join(", ")))
 }
 
 fn change(

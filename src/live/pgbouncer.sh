@@ -63,8 +63,10 @@ pgbouncer_hold() {
 
 # pgbouncer_login ADDRESS ROLE "ALIAS…" PASSWORD-FILE : one log-in to each pool, as any client does it.
 pgbouncer_login() {
+    # Not in the environment: a file that goes with the step's folder.
+    (umask 077 && sed 's/[\\:]/\\&/g; s/^/*:*:*:*:/' <"$4" >"$4.pgpass")
     for pgbouncer_alias in $3; do
-        PGPASSWORD=$(cat "$4") PGHOST=$1 PGPORT=6432 PGUSER=$2 PGDATABASE=$pgbouncer_alias PGCONNECT_TIMEOUT=10 \
+        PGPASSFILE=$4.pgpass PGHOST=$1 PGPORT=6432 PGUSER=$2 PGDATABASE=$pgbouncer_alias PGCONNECT_TIMEOUT=10 \
             PGSSLMODE=verify-full PGSSLROOTCERT=/etc/pgbouncer/tls/ca.crt timeout 15 psql -XAtqwc 'SELECT 1'
     done
 }

@@ -106,6 +106,23 @@ fn the_dynamic_configuration_is_written_whole_once_and_keeps_what_others_own() {
     assert!(lines.len() > 4 && !lines.contains(&"local all postgres trust"), "{lines:?}");
 }
 
+#[test]
+fn what_patroni_has_can_be_adopted_where_the_inventory_says_nothing_of_it() {
+    let silent = source();
+    let mut configuration = written(&silent, &bare(&silent, 13)).unwrap();
+    configuration["postgresql"]["parameters"]["work_mem"] = json!("8MB");
+    configuration["postgresql"]["parameters"]["ssl"] = json!("off");
+    let adopt = |source: &Source| {
+        let planned = planned("patroni", source, &running(source, 13, &configuration));
+        planned.into_iter().find(|(_, change)| change.id.kind == "patroni").unwrap().1.adopt
+    };
+    // `ssl` is not the inventory's to say.
+    let hint = "postgresql: { parameters: { work_mem: \"8MB\" } }";
+    assert_eq!(adopt(&silent).as_deref(), Some(hint));
+    let named = source_of(&format!("{INVENTORY}postgresql: {{ parameters: {{ work_mem: 16MB }} }}\n"));
+    assert_eq!(adopt(&named), None);
+}
+
 /// The waves of the patroni phase as (node, effect), without what is only missing because these nodes are bare.
 fn waves(source: &Source, observed: &Observed) -> Vec<Vec<(String, Effect)>> {
     let phase = PHASES.iter().find(|phase| phase.name == "patroni").unwrap();

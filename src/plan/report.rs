@@ -68,6 +68,9 @@ pub struct ChangeReport {
     /// What somebody has done on the node since it was last written from here; null where the change comes from the
     /// inventory, or where that cannot be told.
     pub drift: Option<String>,
+    /// What to write into the inventory, as YAML, for what is there to stay; null where it has no key for it, or says
+    /// otherwise by itself.
+    pub adopt: Option<String>,
     /// What clients will notice of it.
     pub effect: Effect,
     /// For files that are there already: a unified diff, secrets masked.
@@ -96,6 +99,7 @@ impl Report {
             action: change.verb,
             reason: change.reason.clone(),
             drift: change.drift.clone(),
+            adopt: change.adopt.clone(),
             effect: change.effect,
             diff: change.diff.as_ref().and_then(unified),
         });

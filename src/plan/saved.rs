@@ -199,7 +199,9 @@ fn seen(observed: &Observed, node: &NodeName, id: &Id) -> String {
     let fields = observed.get(node).and_then(|seen| seen.fields.get(id)).cloned();
     // Only what it is counts, not since when.
     let fields = fields.map(|mut fields| {
-        fields.remove("mtime");
+        for since in ["mtime", "ctime", "since"] {
+            fields.remove(since);
+        }
         fields
     });
     sha256(serde_json::to_string(&fields).unwrap_or_default().as_bytes())
@@ -333,6 +335,28 @@ mod tests {
         let plan = build(&source, &after, NOW).unwrap();
         let Stale(moved) = saved.require_nodes(&plan, &after, false).unwrap_err();
         assert_eq!(moved, ["n1: file /etc/hosts is not what it was when the plan was made"]);
+    }
+
+    #[test]
+    fn since_when_something_is_as_it_is_refuses_no_plan() {
+        let source = source(THREE, Trust::settled("ca", "0"));
+        let before = edited(&bare(&source), "one");
+        let (saved, _) = saved(&source, &before);
+        let mut after = before.clone();
+        let node = after.get_mut(&NodeName::from("n1")).unwrap();
+        let hosts = node.fields.get_mut(&Id::new("file", "/etc/hosts")).unwrap();
+        hosts.extend(["mtime", "ctime", "since"].map(|key| (key.to_owned(), "1767225660".to_owned())));
+        let plan = build(&source, &after, NOW).unwrap();
+        assert_eq!(saved.require_nodes(&plan, &after, false), Ok(()));
+        hosts_mode(&mut after, "600");
+        let plan = build(&source, &after, NOW).unwrap();
+        assert!(saved.require_nodes(&plan, &after, false).is_err());
+    }
+
+    fn hosts_mode(observed: &mut Observed, mode: &str) {
+        let node = observed.get_mut(&NodeName::from("n1")).unwrap();
+        let hosts = node.fields.get_mut(&Id::new("file", "/etc/hosts")).unwrap();
+        hosts.insert("mode".into(), mode.into());
     }
 
     #[test]

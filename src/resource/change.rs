@@ -183,6 +183,9 @@ pub struct Change {
     pub effect: Effect,
     /// What was changed on the node since we last wrote it, where that can be told.
     pub drift: Option<String>,
+    /// What the inventory would have to say for what is there to stay, as YAML; where it can say that and says nothing
+    /// of it now.
+    pub adopt: Option<String>,
     /// Texts to compare, for files.
     pub diff: Option<Diff>,
     /// The calls that make it, each with its place in the step.
@@ -197,6 +200,24 @@ pub struct Change {
     pub confirm: Option<Call>,
 }
 
+/// A value as YAML that means just this text, or this number.
+pub fn yaml(value: &str) -> String {
+    let plain = value.parse::<i64>().is_ok();
+    if plain { value.to_owned() } else { serde_json::Value::from(value).to_string() }
+}
+
+/// One line for journals: sign, resource, effect, reason. No content, so no secret.
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let effect = match self.effect {
+            Effect::None => String::new(),
+            effect => format!(" [{}]", effect.as_str()),
+        };
+        let reason = self.reason.replace('\n', " ");
+        write!(f, "{} {}{effect} {reason}", self.verb.sign(), self.id)
+    }
+}
+
 impl Change {
     /// A change by one call, without effect on clients.
     pub fn new(id: Id, verb: Verb, reason: impl Into<String>, order: Order, call: Call) -> Self {
@@ -206,6 +227,7 @@ impl Change {
             reason: reason.into(),
             effect: Effect::None,
             drift: None,
+            adopt: None,
             diff: None,
             calls: vec![(order, call)],
             cluster_wide: false,

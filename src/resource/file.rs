@@ -119,6 +119,7 @@ impl Resource for File {
             reason,
             effect: Effect::None,
             drift: drift(seen),
+            adopt: None,
             diff: Some(diff),
             calls,
             cluster_wide: false,
@@ -150,11 +151,18 @@ fn drift(seen: &Fields) -> Option<String> {
     if *written == format!("{} {} {}", get("sha256"), get("owner"), get("mode")) {
         return None;
     }
-    let at = get("mtime").parse().ok().and_then(|at| time::OffsetDateTime::from_unix_timestamp(at).ok());
-    let at = at.map_or_else(String::new, |at| {
-        format!("; last written {} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
-    });
-    Some(format!("changed on the node{at}"))
+    // A chmod or chown leaves the time of the last write as it was.
+    Some(if written.split(' ').next() == Some(get("sha256")) {
+        format!("owner or mode changed on the node{}", moment("; last changed", get("ctime")))
+    } else {
+        format!("changed on the node{}", moment("; last written", get("mtime")))
+    })
+}
+
+/// `words` with a time in seconds since 1970, for people; nothing where it is none.
+pub fn moment(words: &str, at: &str) -> String {
+    let at = at.parse().ok().and_then(|at| time::OffsetDateTime::from_unix_timestamp(at).ok());
+    at.map_or_else(String::new, |at| format!("{words} {} {:02}:{:02} UTC", at.date(), at.hour(), at.minute()))
 }
 
 /// What differs between a wanted and a seen file or directory, in words.
@@ -230,12 +238,20 @@ mod tests {
 
     #[test]
     fn a_hand_on_the_node_is_told_from_a_change_of_the_inventory() {
-        let now = [("owner", "root:root"), ("mode", "644"), ("sha256", "aa"), ("mtime", "1767225660")];
+        let now = [
+            ("owner", "root:root"),
+            ("mode", "644"),
+            ("sha256", "aa"),
+            ("mtime", "1767225660"),
+            ("ctime", "1767229260"),
+        ];
         let with = |written: &'static str| drift_of(&[&now[..], &[("written", written)]].concat());
         assert_eq!(with("aa root:root 644"), None, "as we left it: the inventory has changed");
         let changed = "changed on the node; last written 2026-01-01 00:01 UTC";
         assert_eq!(with("bb root:root 644").unwrap(), changed);
-        assert_eq!(with("aa root:root 600").unwrap(), changed);
+        let touched = "owner or mode changed on the node; last changed 2026-01-01 01:01 UTC";
+        assert_eq!(with("aa root:root 600").unwrap(), touched);
+        assert_eq!(with("bb root:root 600").unwrap(), changed);
         assert_eq!(drift_of(&now), None, "written before this was kept: nobody can tell");
         assert_eq!(drift_of(&[("written", "aa root:root 644")]).unwrap(), "removed on the node");
         assert_eq!(drift_of(&[]), None, "a bare node");

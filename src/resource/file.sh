@@ -9,7 +9,7 @@ PATHS_HASH=''
 
 # paths_stat PATH… : from now on path_stat knows these.
 paths_stat() {
-    PATHS_STAT=$NL$(stat -c '%n//%U:%G %a %Y' -- "$@" 2>/dev/null)$NL
+    PATHS_STAT=$NL$(stat -c '%n//%U:%G %a %Y %Z' -- "$@" 2>/dev/null)$NL
 }
 
 # paths_hash PATH… : from now on path_hash knows those of them that are files.
@@ -22,19 +22,19 @@ paths_hash() {
     [ $# -eq 0 ] || PATHS_HASH=$NL$(sha256sum -- "$@")$NL
 }
 
-# path_stat PATH : in PATH_OWNER, PATH_MODE and PATH_TIME what is known of one that is there.
+# path_stat PATH : in PATH_OWNER, PATH_MODE and PATH_TIMES (of its content, of itself) what is known of one that is there.
 path_stat() {
     case $PATHS_STAT in
     *"$NL$1//"*)
         path=${PATHS_STAT#*"$NL$1//"}
         path=${path%%"$NL"*}
         ;;
-    *) path=$(stat -c '%U:%G %a %Y' -- "$1") ;;
+    *) path=$(stat -c '%U:%G %a %Y %Z' -- "$1") ;;
     esac
     PATH_OWNER=${path%% *}
-    PATH_TIME=${path##* }
-    PATH_MODE=${path#* }
-    PATH_MODE=${PATH_MODE% *}
+    path=${path#* }
+    PATH_MODE=${path%% *}
+    PATH_TIMES=${path#* }
 }
 
 # path_hash PATH : in PATH_HASH the hash of a file; empty where there is none.
@@ -77,7 +77,8 @@ file_probe() {
     if [ -f "$1" ] && [ ! -L "$1" ]; then
         path_stat "$1"
         path_hash "$1"
-        printf 'owner=%s\nmode=%s\nmtime=%s\nsha256=%s\n' "$PATH_OWNER" "$PATH_MODE" "$PATH_TIME" "$PATH_HASH"
+        printf 'owner=%s\nmode=%s\nmtime=%s\nctime=%s\nsha256=%s\n' \
+            "$PATH_OWNER" "$PATH_MODE" "${PATH_TIMES% *}" "${PATH_TIMES#* }" "$PATH_HASH"
     fi
 }
 

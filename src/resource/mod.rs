@@ -15,7 +15,8 @@ mod sysctl;
 mod unit;
 
 pub use certificate::Certificate;
-pub use change::{Arg, Call, Change, Diff, Effect, Id, Order, Payload, Verb};
+pub use change::{Arg, Call, Change, Diff, Effect, Id, Order, Payload, Verb, yaml};
+use file::moment;
 pub use file::{Directory, File, Live};
 pub use firewall::Firewall;
 pub use leftovers::Leftovers;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Call, Change, Context, Fields, Id, Order, Refusal, Resource, Verb};
+use super::{Call, Change, Context, Fields, Id, Order, Refusal, Resource, Verb, yaml};
 
 /// The file for the next boot.
 pub const SYSCTL_FILE: &str = "/etc/sysctl.d/60-deploy.conf";
@@ -42,6 +42,9 @@ impl Resource for Sysctl {
         // Where the file for the next boot stays as it is, the inventory wants what it wanted before.
         if !context.changing.contains(&Id::new("file", SYSCTL_FILE)) {
             change.drift = Some("set on the node".into());
+            let values: Vec<String> =
+                differing.iter().map(|(key, old, _)| format!("{key}: {}", yaml(old))).collect();
+            change.adopt = Some(format!("kernel: {{ sysctl: {{ {} }} }}", values.join(", ")));
         }
         Ok(Some(change))
     }
@@ -53,10 +56,23 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn compare(seen: &[(&str, &str)]) -> Option<String> {
+        change(seen, &BTreeSet::new()).map(|change| change.reason)
+    }
+
+    fn change(seen: &[(&str, &str)], changing: &BTreeSet<Id>) -> Option<Change> {
         let sysctl = Sysctl { values: BTreeMap::from([("net.core.somaxconn".into(), "8192".into())]) };
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let context = Context { changing: &BTreeSet::new(), now: time::OffsetDateTime::UNIX_EPOCH };
-        sysctl.compare(&seen, &context).unwrap().map(|change| change.reason)
+        let context = Context { changing, now: time::OffsetDateTime::UNIX_EPOCH };
+        sysctl.compare(&seen, &context).unwrap()
+    }
+
+    #[test]
+    fn what_was_set_by_hand_can_be_adopted_and_what_the_inventory_has_changed_cannot() {
+        let by_hand = change(&[("net.core.somaxconn", "4096")], &BTreeSet::new()).unwrap();
+        assert_eq!(by_hand.adopt.unwrap(), "kernel: { sysctl: { net.core.somaxconn: 4096 } }");
+        let intent =
+            change(&[("net.core.somaxconn", "4096")], &[Id::new("file", SYSCTL_FILE)].into()).unwrap();
+        assert_eq!((intent.drift, intent.adopt), (None, None));
     }
 
     #[test]

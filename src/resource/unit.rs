@@ -4,7 +4,7 @@
 //! leaves the hash of the files it was made with (`unit_stamp` in `unit.sh`). A run killed between a file and its
 //! service is so finished by the next.
 
-use super::{Call, Change, Context, Effect, Fields, Id, Order, Refusal, Resource, Verb};
+use super::{Call, Change, Context, Effect, Fields, Id, Order, Refusal, Resource, Verb, moment};
 
 /// A unit and what it reads.
 #[derive(Debug, Clone)]
@@ -92,8 +92,10 @@ impl Resource for Unit {
         // One that was started here before, and neither a file nor a run stopped it.
         let known = is("restart", "fresh");
         if verb == Verb::Create && known {
-            change.drift =
-                Some(format!("{} on the node", if enabled { "stopped, or has failed," } else { "disabled" }));
+            let what = if enabled { "stopped, or has failed," } else { "disabled" };
+            // One that need not stay active has no moment at which it should have.
+            let since = seen.get("since").filter(|_| self.stays).map_or("", String::as_str);
+            change.drift = Some(format!("{what} on the node{}", moment("; not running since", since)));
         }
         change.effect = if self.stays { effect } else { effect.min(Effect::Start) };
         Ok(Some(change))
@@ -106,6 +108,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn compare(seen: &[(&str, &str)], changing: &[Id]) -> Option<(Effect, String)> {
+        change(seen, changing).map(|change| (change.effect, change.reason))
+    }
+
+    fn change(seen: &[(&str, &str)], changing: &[Id]) -> Option<Change> {
         let unit = Unit {
             name: "haproxy".into(),
             no_block: false,
@@ -116,7 +122,7 @@ mod tests {
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let changing: BTreeSet<Id> = changing.iter().cloned().collect();
         let context = Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH };
-        unit.compare(&seen, &context).unwrap().map(|change| (change.effect, change.reason))
+        unit.compare(&seen, &context).unwrap()
     }
 
     const RUNNING: [(&str, &str); 4] =
@@ -130,6 +136,17 @@ mod tests {
     #[test]
     fn a_stopped_unit_is_started() {
         assert_eq!(compare(&[("active", "inactive")], &[]), Some((Effect::Start, "not running".into())));
+    }
+
+    #[test]
+    fn one_that_was_stopped_by_hand_says_since_when() {
+        let mut seen = RUNNING.to_vec();
+        seen[0].1 = "inactive";
+        assert_eq!(change(&seen, &[]).unwrap().drift.unwrap(), "stopped, or has failed, on the node");
+        seen.push(("since", "1767225660"));
+        let drift = "stopped, or has failed, on the node; not running since 2026-01-01 00:01 UTC";
+        assert_eq!(change(&seen, &[]).unwrap().drift.unwrap(), drift);
+        assert_eq!(change(&[("active", "inactive"), ("since", "1")], &[]).unwrap().drift, None);
     }
 
     #[test]

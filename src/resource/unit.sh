@@ -2,7 +2,7 @@
 
 UNIT_STAMPS=/var/lib/deploy/units
 
-# What systemd has said of all units that a script asks about: ` UNIT ACTIVE ENABLED ` each.
+# What systemd has said of all units that a script asks about: ` UNIT ACTIVE ENABLED SINCE ` each.
 UNITS_STATE=' '
 
 # units_state UNIT… : from now on unit_probe knows these. systemd answers in the order of the question.
@@ -10,19 +10,22 @@ units_state() {
     UNITS_STATE=' '
     unit_active=''
     unit_enabled=''
+    unit_since=''
     while read -r unit_line; do
         case $unit_line in
         ActiveState=*) unit_active=${unit_line#*=} ;;
         UnitFileState=*) unit_enabled=${unit_line#*=} ;;
+        StateChangeTimestamp=@*) unit_since=${unit_line#*@} ;;
         esac
         if [ -z "$unit_line" ]; then
-            UNITS_STATE="$UNITS_STATE$1 ${unit_active:--} ${unit_enabled:--} "
+            UNITS_STATE="$UNITS_STATE$1 ${unit_active:--} ${unit_enabled:--} ${unit_since:--} "
             unit_active=''
             unit_enabled=''
+            unit_since=''
             shift
         fi
     done <<END
-$(systemctl show -p ActiveState -p UnitFileState -- "$@")
+$(systemctl show --timestamp=unix -p ActiveState -p UnitFileState -p StateChangeTimestamp -- "$@")
 
 END
 }
@@ -51,6 +54,8 @@ unit_probe() {
     unit_active=${unit_state%% *}
     unit_state=${unit_state#* }
     printf 'active=%s\nenabled=%s\n' "${unit_active#-}" "${unit_state%% *}"
+    unit_state=${unit_state#* }
+    case ${unit_state%% *} in -) ;; *) printf 'since=%s\n' "${unit_state%% *}" ;; esac
     for takes in restart reload; do
         seen=''
         [ -r "$UNIT_STAMPS/$1.$takes" ] && read -r seen <"$UNIT_STAMPS/$1.$takes"

@@ -82,6 +82,9 @@ fn details(text: &mut String, phase: &PhasePlan, diffs: bool) {
         if let Some(drift) = &change.drift {
             let _ = writeln!(text, "  - **drift**: {}", plain(drift));
         }
+        if let Some(adopt) = &change.adopt {
+            let _ = writeln!(text, "  - **adopt**: the inventory keeps what is there by {}", code(adopt));
+        }
         if let Some(diff) = diff.filter(|_| diffs) {
             let fence = fence(&diff);
             let _ = writeln!(text, "\n  {fence}diff");

@@ -15,7 +15,7 @@ mod table;
 pub use applications::applications;
 pub use certs::certs;
 pub use checks::checks;
-pub use history::runs;
+pub use history::{run, runs};
 pub use log::log_into;
 pub use markdown::markdown;
 pub use plan::{changes, plan, plan_json};

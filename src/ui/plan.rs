@@ -42,6 +42,9 @@ pub fn changes(plan: &Plan) -> String {
             if let Some(drift) = &change.drift {
                 let _ = writeln!(text, "      {}", style(format!("drift: {drift}")).magenta());
             }
+            if let Some(adopt) = &change.adopt {
+                let _ = writeln!(text, "      adopt: the inventory keeps what is there by: {adopt}");
+            }
             if let Some(diff) = diff {
                 for line in diff.lines() {
                     let _ = writeln!(text, "      {line}");
@@ -69,8 +72,9 @@ pub(super) fn groups(phase: &PhasePlan) -> Vec<Group<'_>> {
         let diff = updates.and_then(unified);
         let same = groups.iter_mut().find(|group| {
             let known = group.change;
-            let known = (&known.id, known.verb, &known.reason, &known.drift, known.effect, &group.diff);
-            known == (&change.id, change.verb, &change.reason, &change.drift, change.effect, &diff)
+            let words = |change: &Change| (change.reason.clone(), change.drift.clone(), change.adopt.clone());
+            let same = (&known.id, known.verb, known.effect) == (&change.id, change.verb, change.effect);
+            same && words(known) == words(change) && group.diff == diff
         });
         match same {
             Some(group) => group.nodes.push(node.to_string()),

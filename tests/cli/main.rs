@@ -25,6 +25,7 @@ fn command(words: &[&str], within: &Path) -> Command {
         command.env_remove(variable);
     }
     command.env("XDG_CONFIG_HOME", within.join("no-configuration")).env("HOME", within).env("NO_COLOR", "1");
+    command.env_remove("XDG_STATE_HOME");
     command.args(words).current_dir(within);
     command
 }
@@ -327,4 +328,59 @@ fn roles_of_the_user_s_own_share_no_port_on_a_node() {
         error.contains("cluster.yaml:3:3: `one` and `pgbouncer` both listen on port 6432 of `n1`\n"),
         "{error}"
     );
+}
+
+/// A cluster of three machines where nobody listens.
+fn unreachable() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    printed(&["init", ".", "--name", "shop"], folder.path());
+    let mut inventory = String::from("name: shop\nnodes:\n");
+    for number in 1..=3 {
+        let at = format!("address: 10.0.0.1{number}, host: 127.0.0.1{number}, port: 1");
+        let _ = writeln!(inventory, "  n{number}: {{ kind: [manager, worker, app], {at} }}");
+    }
+    std::fs::write(folder.path().join("cluster.yaml"), inventory).unwrap();
+    folder
+}
+
+/// The one run that `history` knows where no node answers.
+fn only_record(here: &Path) -> Value {
+    let listed = deploy(&["history", ".", "--json"], here);
+    let history: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(history["runs"].as_array().unwrap().len(), 1, "{history}");
+    history["runs"][0].clone()
+}
+
+#[test]
+fn a_run_that_reaches_no_node_leaves_a_record_and_a_plan_leaves_none() {
+    let folder = unreachable();
+    let here = folder.path();
+    error_with(5, &["plan", "."], here);
+    let state = here.join(".local/state/deploy");
+    assert!(!state.exists());
+    error_with(5, &["apply", ".", "--yes"], here);
+    let record = only_record(here);
+    assert_eq!((&record["exit"], &record["here"]), (&Value::from(5), &Value::from(true)), "{record}");
+    assert_eq!(record["result"], "refused: a node cannot be reached");
+    assert!(record["error"].as_str().unwrap().contains("n1"), "{record}");
+    let name = record["run"].as_str().unwrap();
+    let shown = deploy(&["history", "show", ".", name], here);
+    assert!(text(&shown.stdout).contains("exit code 5"), "{}", text(&shown.stdout));
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_a_warning() {
+    let folder = unreachable();
+    let here = folder.path();
+    std::fs::write(here.join(".local"), "no folder").unwrap();
+    assert!(error_with(5, &["apply", ".", "--yes"], here).contains("warning: the record of this run"));
+}
+
+#[test]
+fn a_rollback_prints_its_plan_in_a_dry_run_only() {
+    let folder = folder("");
+    let words = ["rollback", ".", "20260101T000000Z-0000", "--markdown"];
+    assert!(error(&words, folder.path()).contains("--dry-run"));
+    let outside = ["history", "show", ".", "../../etc"];
+    assert!(error(&outside, folder.path()).contains("no node remembers"));
 }

@@ -207,6 +207,7 @@ impl Cluster {
         };
         let (verbs, rest) = words.split_at(verbs.min(words.len()));
         command.args(verbs).arg(&self.dir).args(rest).stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.dir.join("state"));
         command
     }
 

@@ -154,10 +154,40 @@ pub fn lock_and_history(cluster: &mut Cluster) -> Result<String> {
     ensure!(latest["run"] == name && latest["result"] == "done", "not the latest: {latest}");
     ensure!(latest["by"].as_str().is_some_and(|by| by.contains('@')), "nobody ran it: {latest}");
     let show = cluster.deploy(&["history", "show", name])?;
-    ensure!(show.stdout.contains("file_commit /etc/haproxy/haproxy.cfg: 0"), "{}", show.all());
+    for words in [
+        "file_commit /etc/haproxy/haproxy.cfg: 0",
+        "result       done (exit code 0)",
+        "version      ",
+        "phases       ",
+        "haproxy ~ file /etc/haproxy/haproxy.cfg",
+    ] {
+        ensure!(show.stdout.contains(words), "no `{words}`: {}", show.all());
+    }
+    recorded_here(cluster)?;
+    let node = *cluster.of_kind("manager").first().context("no manager")?;
+    let copies = "find /var/lib/deploy/runs/*/files -type f ! -perm -o=r 2>/dev/null | wc -l";
+    let copies = cluster.on(node, copies)?;
+    ensure!(copies.trim() == "0", "{copies} copies of keys and passwords are kept on {node}");
     cluster.write(&[])?;
     cluster.deploy(&["apply", "--yes"])?;
     Ok(format!("{} runs remembered", history["runs"].as_array().map_or(0, Vec::len)))
+}
+
+/// A run that had nothing to do, and one that was refused, are known here alone.
+fn recorded_here(cluster: &Cluster) -> Result<()> {
+    let latest = || -> Result<serde_json::Value> {
+        Ok(cluster.deploy(&["history", "--json"])?.json()?["runs"][0].clone())
+    };
+    cluster.deploy(&["apply", "--yes"])?;
+    let idle = latest()?;
+    ensure!(idle["result"] == "nothing to do" && idle["here"] == true, "no record: {idle}");
+    interval(cluster, 318)?;
+    cluster.attempt(&["apply"])?.ended(1)?;
+    let refused = latest()?;
+    ensure!(refused["exit"] == 1 && refused["nodes"] == serde_json::json!([]), "no record: {refused}");
+    let error = refused["error"].as_str().unwrap_or_default();
+    ensure!(error.contains("nobody is here to confirm"), "not said why: {refused}");
+    Ok(())
 }
 
 /// Back to what an earlier run wanted, by a plan like any other; the inventory stays, and that run's can be had.
@@ -175,6 +205,12 @@ pub fn rolled_back(cluster: &mut Cluster) -> Result<String> {
     let difference = ["-  check_interval: 317", "+  check_interval: 316"];
     ensure!(difference.iter().all(|line| shown.stdout.contains(line)), "{}", shown.all());
     ensure!(hash(cluster, node)? == now, "a dry run has changed {node}");
+    let part = ["rollback", run, "--dry-run", "--detailed-exitcode", "--json", "--on", node];
+    let part = cluster.attempt(&part)?;
+    part.ended(2)?;
+    let part = part.json()?;
+    let elsewhere = part["changes"].as_array().is_some_and(|all| all.iter().any(|one| one["node"] != node));
+    ensure!(!elsewhere && part["left_out"][0].is_object(), "not narrowed to {node}: {part}");
     let done = cluster.deploy(&["rollback", run, "--yes"])?;
     ensure!(hash(cluster, node)? == then, "{node} is not what it was then");
     let history = cluster.deploy(&["history", "--json"])?.json()?;

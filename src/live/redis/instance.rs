@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use serde_json::json;
+
 use super::text::{self, directives, quoted};
 use super::users::{self, User};
 use super::{at_home, primary, tell};
 use crate::cluster::NodeName;
+use crate::inventory::model::Redis;
 use crate::live::{LiveError, Observed, Placed, fields, text as decoded, token};
 use crate::render::{RenderError, Source};
 use crate::resource::{Call, Change, Diff, Fields, Id, Order, Refusal, Verb, sha256};
@@ -188,6 +191,7 @@ fn differences(
     let wanted = directives(&seed.content, &FIXED);
     let shown: BTreeMap<String, String> = directives(&seed.masked, &FIXED).into_iter().collect();
     let (mut words, mut reasons, mut old, mut new) = (Vec::new(), Vec::new(), String::new(), String::new());
+    let mut kept = Vec::new();
     for (name, value) in &wanted {
         let seen = instance.directives.get(name).map_or("", String::as_str);
         let secret = name == PASSWORD;
@@ -195,6 +199,7 @@ fn differences(
             continue;
         }
         words.push(format!("{name} {}", quoted(value)));
+        kept.extend(adopt(&source.cluster.inventory.redis, name, seen));
         let was = if secret { "another one" } else { seen };
         let masked = shown.get(name).map_or("", String::as_str);
         reasons.push(if secret {
@@ -210,7 +215,48 @@ fn differences(
         let id = Id::new("redis", "directives");
         let mut change = tell(id, Verb::Update, reasons.join("; "), Order::Settle, "redis", &commands);
         change.diff = Some(Diff { old: Some(old), new, secret: false });
+        change.adopt = (!kept.is_empty()).then(|| format!("redis: {{ {} }}", kept.join(", ")));
         changes.push(change);
     }
     Ok(changes)
+}
+
+/// What `redis` of the inventory would have to say to keep a directive as it is; none where it has no key for it, or
+/// says otherwise by itself.
+fn adopt(redis: &Redis, directive: &str, seen: &str) -> Option<String> {
+    let key = directive.replace('-', "_");
+    let value = match directive {
+        "maxmemory" => {
+            let bytes: u64 = seen.parse().ok()?;
+            let whole = bytes > 0 && bytes.is_multiple_of(1_048_576);
+            whole.then(|| json!(format!("{}MB", bytes / 1_048_576)))?
+        }
+        "appendonly" => json!(seen == "yes"),
+        _ => seen.parse::<u64>().map_or_else(|_| json!(seen), |number| json!(number)),
+    };
+    let said = |redis: &Redis| serde_json::to_value(redis).ok()?.get(&key).cloned();
+    let silent = said(redis) == said(&Redis::default());
+    let valid = serde_json::from_value::<Redis>(json!({ &key: value })).is_ok();
+    (silent && valid).then(|| format!("{key}: {value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directive_can_be_adopted_where_the_inventory_has_a_key_and_says_nothing() {
+        let silent = Redis::default();
+        let adopt = |directive: &str, seen: &str| adopt(&silent, directive, seen).unwrap_or_default();
+        assert_eq!(adopt("maxmemory", "536870912"), "maxmemory: \"512MB\"");
+        assert_eq!(adopt("maxmemory-policy", "allkeys-lru"), "maxmemory_policy: \"allkeys-lru\"");
+        assert_eq!(adopt("appendonly", "no"), "appendonly: false");
+        assert_eq!(adopt("min-replicas-to-write", "1"), "min_replicas_to_write: 1");
+        assert_eq!(adopt("maxmemory", "1000"), "", "no whole MB");
+        assert_eq!(adopt("maxmemory-policy", "unheard-of"), "");
+        assert_eq!(adopt("repl-backlog-size", "1"), "", "no key");
+        assert_eq!(adopt("masterauth", "x"), "");
+        let named = Redis { min_replicas_to_write: 2, ..Redis::default() };
+        assert_eq!(super::adopt(&named, "min-replicas-to-write", "1"), None);
+    }
 }
