@@ -68,7 +68,10 @@ pub struct Done {
 impl Done {
     /// Everything that was printed, for an error.
     pub fn all(&self) -> String {
-        format!("exit {:?}\n{}\n{}", self.code, tail(&self.stdout), tail(&self.stderr))
+        // An error may be longer than what is shown of anything else.
+        let error =
+            self.stderr.find("error: ").map_or_else(|| tail(&self.stderr), |at| head(&self.stderr[at..]));
+        format!("exit {:?}\n{}\n{error}", self.code, tail(&self.stdout))
     }
 
     /// An error unless it ended with this code.
@@ -414,6 +417,11 @@ fn log_in(user: &str) -> String {
          install -m 0600 -o {user} /root/.ssh/authorized_keys {home}/.ssh/authorized_keys && \
          echo '{user} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{user}"
     )
+}
+
+/// The first lines of a text.
+fn head(text: &str) -> String {
+    text.lines().take(40).collect::<Vec<_>>().join("\n")
 }
 
 /// The last lines of a text.
