@@ -244,7 +244,9 @@ fn set_heights(items: &mut [Item], layers: &[Vec<usize>]) {
         }
     }
     let highest = items.iter().map(|item| item.top).min().unwrap_or(0);
-    items.iter_mut().for_each(|item| item.top -= highest);
+    for item in items {
+        item.top -= highest;
+    }
 }
 
 /// Where each layer begins, and where the last one ends.
