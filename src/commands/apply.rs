@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::Global;
 use super::project::Project;
 use super::who::who;
-use crate::apply::{Apply, ApplyError, Lock, LockError, Owner, Stopped};
+use crate::apply::{Apply, ApplyError, Event, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::inventory::REDIS;
@@ -205,7 +205,7 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
     let mut checks = plan::checks(&project.source, &live::facts(&project.observed))?;
     let lock = lock(project, &run).await?;
     let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
-    let drawing = tokio::spawn(Progress::new().draw(receiver));
+    let drawing = tokio::spawn(Progress::new(project.hosts()).draw(receiver));
     let changes = plan.changes().count();
     let left_out: BTreeSet<&str> = plan.hidden.iter().map(|hidden| hidden.phase).collect();
     let apply = Apply {
@@ -216,24 +216,35 @@ pub async fn carry_out_so(project: &mut Project, plan: Plan, how: How) -> Result
         heading: heading(project, &run, &how),
         parallel: Semaphore::new(how.parallel),
         clock: time::OffsetDateTime::now_utc,
-        events,
+        events: events.clone(),
         changed: AtomicBool::new(false),
     };
     let apply = Arc::new(apply);
     let outcome = Arc::clone(&apply).run(plan).await;
     lock.let_go().await;
     let changed = apply.changed.load(Ordering::Relaxed);
-    // The drawing ends when nobody can say anything any more.
     drop(apply);
-    let _ = drawing.await;
-    if let Err(error) = outcome {
-        let stopped = Stopped { error, changed };
-        end_journal(project, &run, Exit::of_run(&stopped)).await;
-        return Err(explain(stopped));
-    }
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
-    let everything = left_out.is_empty();
-    let verdicts = super::verify::these(&project.source, &project.hosts(), &checks, everything).await?;
+    let verified = match outcome {
+        Ok(()) => {
+            let _ = events.send(Event::PhaseStarted { title: "Run every check" });
+            let _ = events.send(Event::Checking { checks: checks.len() });
+            let everything = left_out.is_empty();
+            Ok(super::verify::these(&project.source, &project.hosts(), &checks, everything).await)
+        }
+        Err(error) => Err(error),
+    };
+    // The drawing ends when nobody can say anything any more.
+    drop(events);
+    let _ = drawing.await;
+    let verdicts = match verified {
+        Ok(verdicts) => verdicts?,
+        Err(error) => {
+            let stopped = Stopped { error, changed };
+            end_journal(project, &run, Exit::of_run(&stopped)).await;
+            return Err(explain(stopped));
+        }
+    };
     let done = Done { run, changes, verdicts };
     end_journal(project, &done.run, done.exit()).await;
     Ok(done)

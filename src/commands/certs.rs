@@ -40,7 +40,9 @@ pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
 async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<ExitCode> {
     let project = Project::open(global, inventory).await?;
     let source = &project.source;
-    let answers = observe::observe_also(source, &project.hosts(), |node| certs::probes(source, node)).await?;
+    let hosts = project.hosts();
+    let asked = observe::observe_also(source, &hosts, |node| certs::probes(source, node));
+    let answers = ui::waiting(&hosts, asked).await?;
     let current = project.store.ca().map(|ca| ("current", ca));
     let next = project.store.next_ca().map(|ca| ("next", ca));
     let authorities: Vec<_> = current.into_iter().chain(next).collect();

@@ -19,7 +19,8 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let verdicts = match Project::open(global, &target.inventory).await {
         Ok(project) => {
             let mut verdicts = vec![preflight::identity(None)];
-            verdicts.extend(preflight::run(&project.source, &project.hosts()).await?);
+            let hosts = project.hosts();
+            verdicts.extend(ui::waiting(&hosts, preflight::run(&project.source, &hosts)).await?);
             verdicts
         }
         Err(error) => vec![preflight::identity(Some(words(&error)))],
@@ -27,7 +28,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     if global.json {
         ui::json(&json!({ "checks": verdicts }));
     } else {
-        ui::data(&ui::checks(&verdicts));
+        ui::report(&ui::checks(&verdicts));
     }
     let failed = |verdict: &Verdict| verdict.outcome == Outcome::Fail;
     Ok(if verdicts.iter().any(failed) { Exit::Unfit.into() } else { ExitCode::SUCCESS })

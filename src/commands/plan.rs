@@ -106,7 +106,8 @@ pub async fn from(project: &Project, observed: &Observed) -> Result<Plan> {
     project.fits(observed)?;
     let mut plan =
         plan::build(&project.source, observed, time::OffsetDateTime::now_utc()).map_err(explain)?;
-    observe::fetch_old(&mut plan, &project.hosts()).await?;
+    let hosts = project.hosts();
+    ui::waiting(&hosts, observe::fetch_old(&mut plan, &hosts)).await?;
     Ok(plan)
 }
 

@@ -22,7 +22,7 @@ use crate::secrets::{
     Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
 };
 use crate::transport::{Fleet, Trace};
-use crate::ui::Hint;
+use crate::ui::{self, Hint};
 
 /// File of the store, beside the inventory.
 pub const STORE: &str = "secrets.age";
@@ -345,7 +345,9 @@ impl Project {
 
     /// The same with more questions to each node.
     pub async fn observe_also(&mut self, more: &[(Id, Call)]) -> Result<Observed> {
-        let answers = observe::observe_also(&self.source, &self.hosts(), |_| more.to_vec()).await?;
+        let hosts = self.hosts();
+        let asked = observe::observe_also(&self.source, &hosts, |_| more.to_vec());
+        let answers = ui::waiting(&hosts, asked).await?;
         self.observed.clone_from(&answers.observed);
         everyone(answers)
     }

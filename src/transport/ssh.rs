@@ -35,6 +35,8 @@ pub struct Ssh {
     connect_timeout: Duration,
     permits: Semaphore,
     executions: AtomicUsize,
+    /// Commands whose answers are waited for.
+    asking: AtomicUsize,
     trace: Option<Arc<Trace>>,
 }
 
@@ -89,6 +91,7 @@ impl Fleet {
                 connect_timeout,
                 permits: Semaphore::new(SESSIONS),
                 executions: AtomicUsize::new(0),
+                asking: AtomicUsize::new(0),
                 trace: trace.clone(),
             };
             hosts.insert(name.clone(), Arc::new(host));
@@ -280,6 +283,22 @@ impl Ssh {
     }
 }
 
+/// Counts something for as long as it lasts, however it ends.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What sudo said, where it did not run the command. It may also warn of a name that it cannot resolve and go on.
 fn no_root(reply: &Reply) -> Option<String> {
     let failed = reply.status == Some(1) && reply.stdout.is_empty();
@@ -309,9 +328,14 @@ impl Host for Ssh {
         &self.name
     }
 
+    fn busy(&self) -> bool {
+        self.asking.load(Ordering::Relaxed) > 0
+    }
+
     fn run<'a>(&'a self, exec: Exec) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
         Box::pin(async move {
             let lost = |reason: &str| Failure::Lost { node: self.name.clone(), reason: reason.to_owned() };
+            let _asking = exec.hold.is_none().then(|| Counted::new(&self.asking));
             let _permit = self.permits.acquire().await.map_err(|_| lost("the run is ending"))?;
             let child = self.begin_anywhere(&exec).await?;
             self.finish(child, exec).await
@@ -323,6 +347,7 @@ impl Host for Ssh {
         exec: Exec,
     ) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
         Box::pin(async move {
+            let _asking = Counted::new(&self.asking);
             let child = self.begin(self.connect().await?, &exec).await?;
             self.finish(child, exec).await
         })

@@ -12,6 +12,7 @@ mod secrets;
 mod status;
 mod table;
 
+mod waiting;
 pub use applications::applications;
 pub use certs::certs;
 pub use checks::checks;
@@ -24,6 +25,7 @@ pub use secrets::{Origin, RecipientRow, SecretRow, recipients, secrets};
 pub use status::status;
 
 use std::io::{IsTerminal, Write};
+pub use waiting::waiting;
 
 use crate::secrets::Secret;
 
@@ -61,7 +63,14 @@ pub fn talk(line: &str) {
     talk_only(line);
 }
 
-/// The same without keeping it.
+/// Prints a line with its time to standard error, for where nobody looks while it happens.
+fn talk_stamped(line: &str) {
+    // The log gives each line its time by itself.
+    log::record(line);
+    talk_only(&format!("{} {line}", log::stamp()));
+}
+
+/// Prints a line to standard error without keeping it.
 fn talk_only(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
