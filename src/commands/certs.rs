@@ -51,7 +51,7 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     if global.json {
         ui::json(&report);
     } else {
-        ui::data(&ui::certs(&report, &inventory.display().to_string()));
+        ui::report(&ui::certs(&report, &inventory.display().to_string()));
     }
     for error in answers.failures.values() {
         ui::talk(&format!("error: {error}"));

@@ -44,7 +44,7 @@ async fn list(global: &Global, inventory: &Path) -> Result<ExitCode> {
     if global.json {
         ui::json(&json!({ "runs": runs }));
     } else {
-        ui::data(&ui::runs(&runs));
+        ui::report(&ui::runs(&runs));
     }
     Ok(ended(&silent))
 }
@@ -63,7 +63,7 @@ async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> 
         for (node, line) in &lines {
             let _ = writeln!(text, "{node:<12} {line}");
         }
-        ui::data(&text);
+        ui::report(&text);
     }
     Ok(ended(&silent))
 }

@@ -51,7 +51,7 @@ pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
 }
 
 pub fn show(global: &Global, plan: &Plan) {
-    if global.json { ui::json(&ui::plan_json(plan)) } else { ui::data(&ui::plan(plan)) }
+    if global.json { ui::json(&ui::plan_json(plan)) } else { ui::report(&ui::plan(plan)) }
 }
 
 /// What the flags ask for.

@@ -66,8 +66,8 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
             "from": from, "to": to, "paused_ms": u64::try_from(paused.as_millis()).unwrap_or(u64::MAX), "checks": verdicts,
         }));
     } else {
-        ui::data(&super::verify::text(&verdicts, false));
-        ui::data(&format!(
+        ui::report(&super::verify::text(&verdicts, false));
+        ui::report(&format!(
             "the primary of Redis moved from {from} to {to} in {:.1} s; writes waited for {:.2} s\n",
             begun.elapsed().as_secs_f64(),
             paused.as_secs_f64()
