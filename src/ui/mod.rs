@@ -77,6 +77,14 @@ fn talk_only(line: &str) {
 
 /// Prints an error with its causes, and its hint last.
 pub fn failed(error: &anyhow::Error) {
+/// Where `NO_COLOR` is set, there are no colours, whatever else asks for them.
+pub fn heed_no_color() {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        console::set_colors_enabled(false);
+        console::set_colors_enabled_stderr(false);
+    }
+}
+
     let mut hint = None;
     let mut text = String::new();
     for cause in error.chain() {

@@ -1,6 +1,7 @@
 //! The command line without any network: what it prints, and how it ends. `UPDATE=1` writes the kept transcripts anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod pipelines;
 mod secrets;
 
 use std::collections::BTreeSet;
@@ -252,6 +253,25 @@ fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
 #[test]
 fn a_cluster_is_drawn_without_a_network() {
     let folder = folder("");
+#[test]
+fn no_color_wins_over_whatever_asks_for_colours() {
+    let folder = folder("");
+    printed(&["init", "."], folder.path());
+    let coloured = |words: &[&str], no_color: Option<&str>| {
+        let mut command = command(words, folder.path());
+        command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1");
+        command.envs(no_color.map(|value| ("NO_COLOR", value)));
+        let output = command.output().unwrap();
+        text(&output.stdout).contains('\u{1b}') || text(&output.stderr).contains('\u{1b}')
+    };
+    for words in [&["secrets", "list", "."][..], &["plan", "nowhere"], &["plan", "--unknown", "."]] {
+        assert!(coloured(words, None), "{words:?}");
+        assert!(!coloured(words, Some("1")), "{words:?}");
+        // As no-color.org has it: empty is as if it were not there.
+        assert!(coloured(words, Some("")), "{words:?}");
+    }
+}
+
     let drawn = printed(&["graph", "."], folder.path());
     assert!(drawn.starts_with("flowchart LR\n") && drawn.contains("r_clients"), "{drawn}");
     assert!(printed(&["graph", ".", "--format", "dot"], folder.path()).starts_with("digraph cluster {"));
@@ -265,11 +285,14 @@ fn a_cluster_is_drawn_without_a_network() {
 #[test]
 fn the_schema_of_plans_is_json() {
     let here = tempfile::tempdir().unwrap();
-    let schema: Value = serde_json::from_str(&printed(&["schema", "plan"], here.path())).unwrap();
+    let text = printed(&["schema", "plan"], here.path());
+    let schema: Value = serde_json::from_str(&text).unwrap();
     assert!(schema["properties"]["summary"].is_object());
 }
 
 #[test]
+    // Programs of others read plans: a change of their form is to be seen.
+    hold("schema-plan.json", &text);
 fn nodes_that_do_not_answer_are_all_named() {
     // Nothing listens on this port of this machine.
     let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
