@@ -139,10 +139,16 @@ pub fn confirm(global: &Global, yes: bool, plan: &Plan) -> Result<()> {
             return Err(anyhow!("nobody is here to confirm the plan; nothing was changed").context(hint));
         }
         if !ui::confirm("Apply these changes?") {
-            return Err(anyhow!("not confirmed; nothing was changed"));
+            return Err(not_confirmed());
         }
     }
     Ok(())
+}
+
+/// Somebody was asked, and did not say yes.
+pub fn not_confirmed() -> anyhow::Error {
+    anyhow!("not confirmed; nothing was changed")
+        .context(Hint("only the word `yes` goes on; `--yes` does not ask".into()))
 }
 
 /// A run that came to its end.

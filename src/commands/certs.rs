@@ -12,6 +12,7 @@ use super::apply::{carry_out, confirm};
 use super::project::{self, Project};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
+use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::live::Reached;
 use crate::pki::Handover;
@@ -114,7 +115,8 @@ fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
     let mut renewal = Renewal::default();
     for name in &args.on {
         let known = project.source.cluster.nodes.keys().find(|node| node.as_str() == name);
-        let hint = || Hint(format!("`deploy status {}` lists the nodes", args.target.inventory.display()));
+        let nodes = || project.source.cluster.nodes.keys().map(NodeName::as_str).collect::<Vec<_>>();
+        let hint = || Hint(format!("there are: {}", nodes().join(", ")));
         renewal
             .nodes
             .insert(known.cloned().ok_or_else(|| anyhow!("there is no node `{name}`").context(hint()))?);
@@ -160,7 +162,8 @@ async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
             return finish(global, &mut project);
         }
         if plan.is_empty() {
-            bail!("the nodes are in a state that no step leads out of; `deploy certs {inventory}` shows it");
+            let hint = Hint(format!("`deploy certs {inventory}` shows it"));
+            return Err(anyhow!("the nodes are in a state that no step leads out of").context(hint));
         }
         if !global.json {
             tell_step(&project, reached, &inventory.to_string());

@@ -9,7 +9,6 @@ use super::Global;
 use super::project::Project;
 use crate::cli::Target;
 use crate::exit::Exit;
-use crate::ui::Hint;
 use crate::verify::{Outcome, Verdict};
 use crate::{preflight, ui};
 
@@ -36,8 +35,6 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
 
 /// An error with its causes, its hint on a line of its own.
 fn words(error: &anyhow::Error) -> String {
-    let hint = error.downcast_ref::<Hint>().map(|Hint(next)| next.clone());
-    let causes = error.chain().map(ToString::to_string).filter(|cause| hint.as_ref() != Some(cause));
-    let text = causes.collect::<Vec<_>>().join(": ");
+    let (text, hint) = ui::words(error);
     hint.map_or_else(|| text.clone(), |hint| format!("{text}\nhint: {hint}"))
 }

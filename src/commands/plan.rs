@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::Global;
 use super::project::Project;
 use super::who::who;
+use super::{Global, unwritable};
 use crate::exit::Exit;
 use crate::live::Observed;
 use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
@@ -21,6 +21,9 @@ pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
     let selection = selection(&args.narrow);
     selection.check(&project.source.cluster)?;
+    for file in args.out.iter().chain(&args.json_into) {
+        require_folder(file)?;
+    }
     let (mut plan, observed) = observed(&mut project, &[]).await?;
     selection.narrow(&mut plan, &project.source.cluster)?;
     if let Some(file) = &args.out {
@@ -31,7 +34,7 @@ pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     let report = Report { executions, ..Report::of(&plan) };
     if let Some(file) = &args.json_into {
         let text = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(file, text).map_err(|error| unwritable("the plan", file, error))?;
     }
     if global.json {
         ui::json(&report);
@@ -48,6 +51,12 @@ pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     }
     let pending = args.detailed_exitcode && !plan.is_empty();
     Ok(if pending { Exit::Pending.into() } else { ExitCode::SUCCESS })
+}
+
+/// Refuses a file that could not be written, before any node is asked.
+fn require_folder(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    std::fs::metadata(folder).map(drop).map_err(|error| unwritable("the plan", file, error))
 }
 
 pub fn show(global: &Global, plan: &Plan) {

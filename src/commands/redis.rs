@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 
 use super::Global;
-use super::apply::{lock, run_id};
+use super::apply::{lock, not_confirmed, run_id};
 use super::project::Project;
 use crate::apply::{self, HandOverError};
 use crate::cli::{Failover, Redis};
@@ -47,7 +47,7 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
         if !ui::confirm(&format!(
             "Move the primary of Redis from {from} to {to}? Writes wait for up to three seconds."
         )) {
-            return Err(anyhow!("not confirmed; nothing was changed"));
+            return Err(not_confirmed());
         }
     }
     let lock = lock(&project, &run_id()?).await?;

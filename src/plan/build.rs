@@ -7,6 +7,7 @@ use crate::cluster::NodeName;
 use crate::live::{self, LiveError, Observed};
 use crate::render::{self, RenderError, Resources, Source};
 use crate::resource::{Change, Context, Fields, Refusal};
+use crate::role::Library;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,19 @@ pub enum PlanError {
     },
 }
 
+impl PlanError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Render(error) => error.hint().into(),
+            Self::Refused(refusal) => refusal.hint.clone(),
+            Self::Phase { role, .. } => {
+                format!("write one of them into roles/{role}.yaml; `services` is for roles of your own")
+            }
+        }
+    }
+}
+
 impl From<LiveError> for PlanError {
     fn from(error: LiveError) -> Self {
         match error {
@@ -40,7 +54,7 @@ impl From<LiveError> for PlanError {
 
 /// The plan that turns what was seen into what is wanted.
 pub fn build(source: &Source, observed: &Observed, now: time::OffsetDateTime) -> Result<Plan, PlanError> {
-    known_phases(source)?;
+    known_phases(&source.library)?;
     let mut plan = Plan::default();
     let mut wanted = wanted(source, observed)?;
     for phase in &PHASES {
@@ -96,9 +110,10 @@ fn plan_phase(
     Ok((waves::arrange(source, phase, observed, steps), notes))
 }
 
-fn known_phases(source: &Source) -> Result<(), PlanError> {
+/// An error where a role belongs to no phase that there is.
+pub fn known_phases(library: &Library) -> Result<(), PlanError> {
     let known = |name: &str| PHASES.iter().any(|phase| phase.name == name);
-    match source.library.roles.values().find(|manifest| !known(&manifest.phase)) {
+    match library.roles.values().find(|manifest| !known(&manifest.phase)) {
         None => Ok(()),
         Some(manifest) => Err(PlanError::Phase {
             role: manifest.role.clone(),

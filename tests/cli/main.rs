@@ -1,6 +1,7 @@
 //! The command line without any network: what it prints, and how it ends. `UPDATE=1` writes the kept transcripts anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod gallery;
 mod pipelines;
 mod secrets;
 
@@ -56,11 +57,14 @@ fn error_with(code: i32, words: &[&str], within: &Path) -> String {
 
 /// Holds a kept transcript equal to what is printed now.
 fn hold(name: &str, printed: &str) {
-    let path = root().join("tests/cli").join(name);
+    hold_at(&root().join("tests/cli").join(name), printed);
+}
+
+fn hold_at(path: &Path, printed: &str) {
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, printed).unwrap();
+        std::fs::write(path, printed).unwrap();
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(kept, printed, "{} is out of date; run the test with UPDATE=1", path.display());
 }
 
@@ -251,9 +255,6 @@ fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
 }
 
 #[test]
-fn a_cluster_is_drawn_without_a_network() {
-    let folder = folder("");
-#[test]
 fn no_color_wins_over_whatever_asks_for_colours() {
     let folder = folder("");
     printed(&["init", "."], folder.path());
@@ -272,6 +273,9 @@ fn no_color_wins_over_whatever_asks_for_colours() {
     }
 }
 
+#[test]
+fn a_cluster_is_drawn_without_a_network() {
+    let folder = folder("");
     let drawn = printed(&["graph", "."], folder.path());
     assert!(drawn.starts_with("flowchart LR\n") && drawn.contains("r_clients"), "{drawn}");
     assert!(printed(&["graph", ".", "--format", "dot"], folder.path()).starts_with("digraph cluster {"));
@@ -288,11 +292,11 @@ fn the_schema_of_plans_is_json() {
     let text = printed(&["schema", "plan"], here.path());
     let schema: Value = serde_json::from_str(&text).unwrap();
     assert!(schema["properties"]["summary"].is_object());
+    // Programs of others read plans: a change of their form is to be seen.
+    hold("schema-plan.json", &text);
 }
 
 #[test]
-    // Programs of others read plans: a change of their form is to be seen.
-    hold("schema-plan.json", &text);
 fn nodes_that_do_not_answer_are_all_named() {
     // Nothing listens on this port of this machine.
     let folder = folder("ssh:\n  connect_timeout: 2\n  config: ssh_config\n");
