@@ -8,6 +8,7 @@ use deploy::exit::Exit;
 use deploy::{commands, ui};
 
 fn main() -> ExitCode {
+    ui::heed_no_color();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

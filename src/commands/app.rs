@@ -87,8 +87,12 @@ fn find<'a>(all: &'a [Application], name: &str) -> Result<&'a Application> {
 fn unknown(what: &str, name: &str, names: &[&str]) -> anyhow::Error {
     let meant = closest(name, names.iter().copied())
         .map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
-    let known = if names.is_empty() { "there are none".into() } else { names.join(", ") };
-    anyhow!(what.to_owned()).context(Hint(format!("{meant}known: {known}")))
+    let known = if names.is_empty() {
+        "the inventory has none: see `applications` in examples/blue-green.yaml".into()
+    } else {
+        format!("known: {}", names.join(", "))
+    };
+    anyhow!(what.to_owned()).context(Hint(format!("{meant}{known}")))
 }
 
 /// What an action chooses; refused where requests would find no server.

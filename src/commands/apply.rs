@@ -16,7 +16,7 @@ use super::project::Project;
 use super::record;
 use super::who::{revision, who};
 use super::{Global, interrupt};
-use crate::apply::{Apply, ApplyError, Brake, Halt, Lock, LockError, Owner, Stopped};
+use crate::apply::{Apply, ApplyError, Brake, Event, Halt, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::inventory::REDIS;
@@ -178,10 +178,16 @@ pub fn confirm(global: &Global, yes: bool, plan: &Plan) -> Result<()> {
             return Err(anyhow!("nobody is here to confirm the plan; nothing was changed").context(hint));
         }
         if !ui::confirm("Apply these changes?") {
-            return Err(anyhow!("not confirmed; nothing was changed"));
+            return Err(not_confirmed());
         }
     }
     Ok(())
+}
+
+/// Somebody was asked, and did not say yes.
+pub fn not_confirmed() -> anyhow::Error {
+    anyhow!("not confirmed; nothing was changed")
+        .context(Hint("only the word `yes` goes on; `--yes` does not ask".into()))
 }
 
 /// A run that came to its end.
@@ -265,7 +271,7 @@ async fn carried_out(
     let (events, kept) = tokio::sync::mpsc::unbounded_channel();
     let (passed_on, drawn) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(record::keep(record, kept, passed_on));
-    let drawing = tokio::spawn(Progress::new().draw(drawn));
+    let drawing = tokio::spawn(Progress::new(project.hosts()).draw(drawn));
     let changes = plan.changes().count();
     let left_out: BTreeSet<&str> = plan.hidden.iter().map(|hidden| hidden.phase).collect();
     let apply = Apply {
@@ -277,7 +283,7 @@ async fn carried_out(
         parallel: Semaphore::new(how.parallel),
         brake: Brake::new(how.max_fail),
         clock: time::OffsetDateTime::now_utc,
-        events,
+        events: events.clone(),
         changed: AtomicBool::new(false),
     };
     let apply = Arc::new(apply);
@@ -286,17 +292,28 @@ async fn carried_out(
     let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
     lock.let_go().await;
     let changed = apply.changed.load(Ordering::Relaxed);
-    // The drawing ends when nobody can say anything any more.
     drop(apply);
-    let _ = drawing.await;
-    if let Err(error) = outcome {
-        let stopped = Stopped { error, changed };
-        end_journal(project, &run, Exit::word_of_run(&stopped)).await;
-        return Err(explain(stopped));
-    }
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
-    let everything = left_out.is_empty() && !how.proven;
-    let verdicts = super::verify::these(&project.source, &project.hosts(), &checks, everything).await?;
+    let verified = match outcome {
+        Ok(()) => {
+            let _ = events.send(Event::PhaseStarted { title: "Run every check" });
+            let _ = events.send(Event::Checking { checks: checks.len() });
+            let everything = left_out.is_empty() && !how.proven;
+            Ok(super::verify::these(&project.source, &project.hosts(), &checks, everything).await)
+        }
+        Err(error) => Err(error),
+    };
+    // The drawing ends when nobody can say anything any more.
+    drop(events);
+    let _ = drawing.await;
+    let verdicts = match verified {
+        Ok(verdicts) => verdicts?,
+        Err(error) => {
+            let stopped = Stopped { error, changed };
+            end_journal(project, &run, Exit::word_of_run(&stopped)).await;
+            return Err(explain(stopped));
+        }
+    };
     let done = Done { run, changes, verdicts };
     end_journal(project, &done.run, done.exit().word()).await;
     Ok(done)

@@ -12,6 +12,7 @@ use super::apply::{carry_out, confirm};
 use super::project::{self, Project};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
+use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::live::Reached;
 use crate::pki::Handover;
@@ -36,7 +37,9 @@ pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
 async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<ExitCode> {
     let project = Project::open(global, inventory).await?;
     let source = &project.source;
-    let answers = observe::observe_also(source, &project.hosts(), |node| certs::probes(source, node)).await?;
+    let hosts = project.hosts();
+    let asked = observe::observe_also(source, &hosts, |node| certs::probes(source, node));
+    let answers = ui::waiting(&hosts, asked).await?;
     let current = project.store.ca().map(|ca| ("current", ca));
     let next = project.store.next_ca().map(|ca| ("next", ca));
     let authorities: Vec<_> = current.into_iter().chain(next).collect();
@@ -46,7 +49,7 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     if global.json {
         ui::json(&report);
     } else {
-        ui::data(&ui::certs(&report, &name));
+        ui::report(&ui::certs(&report, &name));
     }
     for error in answers.failures.values() {
         ui::talk(&format!("error: {error}"));
@@ -109,7 +112,8 @@ fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
     let mut renewal = Renewal::default();
     for name in &args.on {
         let known = project.source.cluster.nodes.keys().find(|node| node.as_str() == name);
-        let hint = || Hint(format!("`deploy status {}` lists the nodes", args.target.inventory.display()));
+        let nodes = || project.source.cluster.nodes.keys().map(NodeName::as_str).collect::<Vec<_>>();
+        let hint = || Hint(format!("there are: {}", nodes().join(", ")));
         renewal
             .nodes
             .insert(known.cloned().ok_or_else(|| anyhow!("there is no node `{name}`").context(hint()))?);
@@ -176,7 +180,8 @@ pub async fn hand_over(global: &Global, args: &RotateCa, project: &mut Project) 
             return finish(global, project);
         }
         if plan.is_empty() {
-            bail!("the nodes are in a state that no step leads out of; `deploy certs {inventory}` shows it");
+            let hint = Hint(format!("`deploy certs {inventory}` shows it"));
+            return Err(anyhow!("the nodes are in a state that no step leads out of").context(hint));
         }
         if !global.json {
             tell_step(project, reached, &inventory.to_string());

@@ -9,7 +9,6 @@ use super::Global;
 use super::project::Project;
 use crate::cli::Target;
 use crate::exit::Exit;
-use crate::ui::Hint;
 use crate::verify::{Outcome, Verdict};
 use crate::{preflight, ui};
 
@@ -19,7 +18,8 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let verdicts = match Project::open(global, &target.inventory).await {
         Ok(project) => {
             let mut verdicts = vec![preflight::identity(None)];
-            verdicts.extend(preflight::run(&project.source, &project.hosts()).await?);
+            let hosts = project.hosts();
+            verdicts.extend(ui::waiting(&hosts, preflight::run(&project.source, &hosts)).await?);
             verdicts
         }
         Err(error) => vec![preflight::identity(Some(words(&error)))],
@@ -27,7 +27,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     if global.json {
         ui::json(&json!({ "checks": verdicts }));
     } else {
-        ui::data(&ui::checks(&verdicts));
+        ui::report(&ui::checks(&verdicts));
     }
     Ok(ended(&verdicts).into())
 }
@@ -46,9 +46,7 @@ fn ended(verdicts: &[Verdict]) -> Exit {
 
 /// An error with its causes, its hint on a line of its own.
 fn words(error: &anyhow::Error) -> String {
-    let hint = error.downcast_ref::<Hint>().map(|Hint(next)| next.clone());
-    let causes = error.chain().map(ToString::to_string).filter(|cause| hint.as_ref() != Some(cause));
-    let text = causes.collect::<Vec<_>>().join(": ");
+    let (text, hint) = ui::words(error);
     hint.map_or_else(|| text.clone(), |hint| format!("{text}\nhint: {hint}"))
 }
 

@@ -20,10 +20,10 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     if global.json {
         ui::json(&Report::of(&plan));
     } else if drifted == 0 {
-        ui::data("no drift: everything on the nodes that was written by deploy is as it was written\n");
+        ui::report("no drift: everything on the nodes that was written by deploy is as it was written\n");
     } else {
-        ui::data(&ui::changes(&plan));
-        ui::data(&format!(
+        ui::report(&ui::changes(&plan));
+        ui::report(&format!(
             "{drifted} things were changed on the nodes; apply puts them back. Who did it is unknown: \
              times are those of the file system and of systemd\n"
         ));

@@ -46,7 +46,7 @@ async fn list(global: &Global, inventory: &Path) -> Result<ExitCode> {
     if global.json {
         ui::json(&json!({ "runs": runs }));
     } else {
-        ui::data(&ui::runs(&runs));
+        ui::report(&ui::runs(&runs));
     }
     Ok(ended(&silent))
 }
@@ -58,7 +58,7 @@ async fn show(global: &Global, inventory: &Path, run: &str) -> Result<ExitCode> 
     let here = state().map(|state| Record::showing(&state, files.cluster.name(), run)).unwrap_or_default();
     match Shown::of(&said, &here) {
         Some(shown) if global.json => ui::json(&shown),
-        Some(shown) => ui::data(&ui::run(&shown)),
+        Some(shown) => ui::report(&ui::run(&shown)),
         None if silent.0.is_empty() => return Err(unknown(inventory, &format!("a run {run}"))),
         None => {}
     }

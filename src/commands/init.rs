@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::project::STORE;
+use super::unwritable;
 use crate::role::Library;
 use crate::secrets::{Identity, NewIdentity, Recipient, Seal, Secret, Store};
 use crate::ui::{self, Hint};
@@ -20,11 +21,16 @@ const PASSPHRASE: &str = "DEPLOY_PASSPHRASE";
 
 pub fn run(args: &cli::Init) -> Result<ExitCode> {
     let folder = &args.folder;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let hint = Hint("name a folder, or a path where one can be made".into());
+        anyhow::Error::new(error).context(format!("cannot make {}", folder.display())).context(hint)
+    })?;
     let file = folder.join(INVENTORY);
     if !file.exists() {
         let name = name(args)?;
-        write_new(&file, &include_str!("init.yaml").replace("CLUSTER", &name))?;
+        let text = include_str!("init.yaml").replace("CLUSTER", &name);
+        inventory::parse("the new inventory", &text)?;
+        write_new(&file, &text)?;
         ui::data(&format!("wrote {}: put your machines into it\n", file.display()));
     }
     let roles = Library::with_folder(folder)?.known_roles();
@@ -108,5 +114,5 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))
+        .map_err(|error| unwritable("a new file", path, error))
 }

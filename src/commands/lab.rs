@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 
 use super::Global;
 use super::project::Files;
@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::inventory::model::Debian;
 use crate::lab::{self, LabNode, LabSpec};
 use crate::role::Library;
-use crate::ui;
+use crate::ui::{self, Hint};
 
 pub async fn run(global: &Global, command: Lab) -> Result<ExitCode> {
     match command {
@@ -55,7 +55,8 @@ fn spec(target: &Target, debian: Option<Release>) -> Result<LabSpec> {
     let mut nodes = Vec::new();
     for (name, node) in &cluster.nodes {
         let IpAddr::V4(address) = node.address else {
-            bail!("{name}: the lab knows IPv4 only, not {}", node.address)
+            let hint = Hint("give the nodes of a lab addresses of IPv4".into());
+            return Err(anyhow!("{name}: the lab knows IPv4 only, not {}", node.address).context(hint));
         };
         nodes.push(LabNode { name: name.to_string(), address });
     }

@@ -54,7 +54,7 @@ async fn each(global: &Global, inventory: &Path, release: Release) -> Result<Exi
     if global.json {
         ui::json(&json!({ "nodes": rows }));
     } else {
-        ui::data(&text);
+        ui::report(&text);
     }
     if released && release == Release::Force {
         ui::talk(

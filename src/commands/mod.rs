@@ -26,21 +26,22 @@ mod verify;
 mod who;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::CommandFactory;
 use tokio::sync::OnceCell;
 
 use crate::cli::{Cli, Command, Described};
 use crate::plan::Report;
 use crate::secrets::Secret;
+use crate::ui::Hint;
 use crate::{inventory, ui};
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Some(path) = &cli.log {
-        ui::log_into(path).with_context(|| format!("cannot write the log {}", path.display()))?;
+        ui::log_into(path).map_err(|error| unwritable("the log", path, error))?;
     }
     let global =
         Global { json: cli.json, identity: cli.identity, trace: cli.trace, outside: OnceCell::new() };
@@ -82,6 +83,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A file of the user's choice that cannot be written.
+fn unwritable(what: &str, path: &Path, error: std::io::Error) -> anyhow::Error {
+    let hint = Hint("choose a place in a folder that is there, and that whoever runs this may write".into());
+    anyhow::Error::new(error).context(format!("cannot write {what} {}", path.display())).context(hint)
 }
 
 /// Options that every command has.

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::Global;
 use super::project::Project;
 use super::who::who;
+use super::{Global, unwritable};
 use crate::exit::Exit;
 use crate::live::Observed;
 use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
@@ -20,6 +20,9 @@ use crate::{cli, observe, plan, ui};
 pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
     let selection = selection(&args.narrow);
+    for file in args.out.iter().chain(&args.output.json_into) {
+        require_folder(file)?;
+    }
     let (plan, observed) = selected(&mut project, &selection).await?;
     if let Some(file) = &args.out {
         save(&project, &plan, &observed, selection, file)?;
@@ -39,7 +42,7 @@ pub fn print(global: &Global, output: &cli::PlanOutput, project: &Project, plan:
     let report = Report { executions, ..Report::of(plan) };
     if let Some(file) = &output.json_into {
         let text = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        std::fs::write(file, text).map_err(|error| unwritable("the plan", file, error))?;
     }
     if global.json {
         ui::json(&report);
@@ -54,8 +57,14 @@ pub fn print(global: &Global, output: &cli::PlanOutput, project: &Project, plan:
     Ok(if pending { Exit::Pending.into() } else { ExitCode::SUCCESS })
 }
 
+/// Refuses a file that could not be written, before any node is asked.
+fn require_folder(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    std::fs::metadata(folder).map(drop).map_err(|error| unwritable("the plan", file, error))
+}
+
 pub fn show(global: &Global, plan: &Plan) {
-    if global.json { ui::json(&ui::plan_json(plan)) } else { ui::data(&ui::plan(plan)) }
+    if global.json { ui::json(&ui::plan_json(plan)) } else { ui::report(&ui::plan(plan)) }
 }
 
 /// What the flags ask for.
@@ -118,7 +127,8 @@ pub async fn from(project: &Project, observed: &Observed) -> Result<Plan> {
     project.fits(observed)?;
     let mut plan =
         plan::build(&project.source, observed, time::OffsetDateTime::now_utc()).map_err(explain)?;
-    observe::fetch_old(&mut plan, &project.hosts()).await?;
+    let hosts = project.hosts();
+    ui::waiting(&hosts, observe::fetch_old(&mut plan, &hosts)).await?;
     Ok(plan)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::Global;
+use super::{Global, unwritable};
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::{self, Inventory, Loaded, Places, Problem, Problems};
 use crate::journal::Wanted;
@@ -14,15 +14,13 @@ use crate::live::Observed;
 use crate::live::{self, secret_names, secret_uses};
 use crate::observe::{self, Answers, Hosts, Unanswered};
 use crate::pki::{Authority, OwnCertificate, Trust, Unfit};
-use crate::plan::{Inputs, Made};
+use crate::plan::{self, Inputs, Made};
 use crate::render::Source;
 use crate::resource::{Call, Id};
 use crate::role::Library;
-use crate::secrets::{
-    Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store, StoreError,
-};
+use crate::secrets::{Form, Identity, IdentityError, Outside, OutsideError, Recipient, Secret, Store};
 use crate::transport::{Fleet, Trace};
-use crate::ui::Hint;
+use crate::ui::{self, Hint};
 
 /// File of the store, beside the inventory.
 pub const STORE: &str = "secrets.age";
@@ -94,6 +92,7 @@ fn fitted(loaded: Loaded, library: Library) -> Result<Files> {
     let Loaded { inventory, dir, file, source, places } = loaded;
     let cluster = Cluster::new(inventory, &library);
     let library = cluster.fit(library).wanted_by(&cluster.inventory);
+    plan::known_phases(&library)?;
     let names = secret_names(&cluster, &library);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut problems = inventory::check_secrets(&cluster.inventory, &places, &names);
@@ -180,13 +179,7 @@ pub fn open_store(global: &Global, files: &Files) -> Result<(Store, Identity)> {
             },
             error => error.into(),
         })?;
-    let store = Store::open(&file, &identity, &known).map_err(|error| match error {
-        StoreError::Contents { .. } => {
-            let hint = Hint("restore it from version control, or mend its text with `age`".into());
-            anyhow::Error::new(error).context(hint)
-        }
-        error => error.into(),
-    })?;
+    let store = Store::open(&file, &identity, &known)?;
     store.require_cluster(files.cluster.name())?;
     Ok((store, identity))
 }
@@ -288,9 +281,10 @@ impl Project {
             });
         }
         let trust = resting(&store)?;
-        let trace = global.trace.as_deref().map(|path| {
-            Trace::create(path).with_context(|| format!("cannot write the trace {}", path.display()))
-        });
+        let trace = global
+            .trace
+            .as_deref()
+            .map(|path| Trace::create(path).map_err(|error| unwritable("the trace", path, error)));
         let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
             .context("cannot make a folder for SSH sockets in /tmp")?;
         let mut source = Source::new(cluster, library, secrets, trust)?;
@@ -345,7 +339,9 @@ impl Project {
 
     /// The same with more questions to each node.
     pub async fn observe_also(&mut self, more: &[(Id, Call)]) -> Result<Observed> {
-        let answers = observe::observe_also(&self.source, &self.hosts(), |_| more.to_vec()).await?;
+        let hosts = self.hosts();
+        let asked = observe::observe_also(&self.source, &hosts, |_| more.to_vec());
+        let answers = ui::waiting(&hosts, asked).await?;
         self.observed.clone_from(&answers.observed);
         everyone(answers)
     }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 
 use super::Global;
-use super::apply::{lock, run_id};
+use super::apply::{lock, not_confirmed, run_id};
 use super::project::Project;
 use super::record;
 use super::who::who;
@@ -49,7 +49,7 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
         if !ui::confirm(&format!(
             "Move the primary of Redis from {from} to {to}? Writes wait for up to three seconds."
         )) {
-            return Err(anyhow!("not confirmed; nothing was changed"));
+            return Err(not_confirmed());
         }
     }
     let run = run_id()?;
@@ -73,8 +73,8 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
             "from": from, "to": to, "paused_ms": u64::try_from(paused.as_millis()).unwrap_or(u64::MAX), "checks": verdicts,
         }));
     } else {
-        ui::data(&super::verify::text(&verdicts, false));
-        ui::data(&format!(
+        ui::report(&super::verify::text(&verdicts, false));
+        ui::report(&format!(
             "the primary of Redis moved from {from} to {to} in {:.1} s; writes waited for {:.2} s\n",
             begun.elapsed().as_secs_f64(),
             paused.as_secs_f64()

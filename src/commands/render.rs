@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Global;
 use super::project::Files;
@@ -74,5 +74,5 @@ fn write(file: &Path, content: &str) -> Result<()> {
         options.write(true).create(true).truncate(true).mode(0o600);
         options.open(file)?.write_all(content.as_bytes())
     };
-    write().with_context(|| format!("cannot write {}", file.display()))
+    write().map_err(|error| super::unwritable("the rendering", file, error))
 }

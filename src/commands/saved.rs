@@ -2,32 +2,40 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Global;
 use super::project::{self, Project};
 use crate::exit::{Ended, Exit};
 use crate::journal;
 use crate::plan::{Plan, SAVED_FORMAT, Saved, Stale};
-use crate::secrets::{CaMaterial, Secret, Store, read_sealed};
+use crate::secrets::{CaMaterial, SealedTextError, Secret, Store, read_sealed};
 use crate::ui::Hint;
 
 /// Reads the plan in `file`, and the cluster of `inventory` with what the plan was the first to need.
 pub async fn open(global: &Global, inventory: &Path, file: &Path) -> Result<(Saved, Project)> {
     let files = project::files(inventory)?;
     let (_, identity) = project::open_store(global, &files)?;
-    let text = read_sealed(file, &identity)?;
-    let version: Version = serde_json::from_str(&text)
-        .with_context(|| format!("{} opens, but it is no saved plan", file.display()))?;
+    let text = read_sealed(file, &identity).map_err(|error| match error {
+        SealedTextError::Closed { .. } => {
+            let hint = "give the identity of one of those it was sealed to: who could open the secrets when it was saved";
+            anyhow::Error::new(error).context(Hint(hint.into()))
+        }
+        error => refused(error, inventory, file),
+    })?;
+    let no_plan = |what: &str, error| {
+        let what = format!("{} opens, but it is no {what} plan", file.display());
+        refused(anyhow::Error::new(error).context(what), inventory, file)
+    };
+    let version: Version = serde_json::from_str(&text).map_err(|error| no_plan("saved", error))?;
     if version.format != SAVED_FORMAT {
         let what = format!("{} was saved by another version of deploy", file.display());
         return Err(refused(Ended::new(Exit::Stale, what), inventory, file));
     }
-    let saved: Saved = serde_json::from_str(&text)
-        .with_context(|| format!("{} opens, but it is no whole plan", file.display()))?;
+    let saved: Saved = serde_json::from_str(&text).map_err(|error| no_plan("whole", error))?;
     if saved.cluster != files.cluster.name() {
         let what = format!("{} is a plan for the cluster `{}`", file.display(), saved.cluster);
-        return Err(Ended::new(Exit::Stale, what).into());
+        return Err(refused(Ended::new(Exit::Stale, what), inventory, file));
     }
     let project = Project::open_with(global, inventory, |store| give_back(&saved, store)).await?;
     Ok((saved, project))
@@ -60,12 +68,8 @@ pub async fn plan(saved: &Saved, project: &mut Project, inventory: &Path, file: 
     Ok(plan)
 }
 
-fn refused(
-    error: impl std::error::Error + Send + Sync + 'static,
-    inventory: &Path,
-    file: &Path,
-) -> anyhow::Error {
+fn refused(error: impl Into<anyhow::Error>, inventory: &Path, file: &Path) -> anyhow::Error {
     let (inventory, file) = (inventory.display(), file.display());
     let hint = format!("look at a new plan: `deploy plan {inventory} --out {file}`");
-    anyhow::Error::new(error).context(Hint(hint))
+    error.into().context(Hint(hint))
 }

@@ -14,7 +14,8 @@ use crate::{observe, ui};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let project = Project::open(global, &target.inventory).await?;
-    let answers = observe::observe(&project.source, &project.hosts()).await?;
+    let hosts = project.hosts();
+    let answers = ui::waiting(&hosts, observe::observe(&project.source, &hosts)).await?;
     let path = &target.inventory;
     let dir = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let remedies = Remedies::new(&project.source.cluster, path, dir);
@@ -22,7 +23,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     if global.json {
         ui::json(&status);
     } else {
-        ui::data(&ui::status(&status));
+        ui::report(&ui::status(&status));
     }
     Ok(if status.health == Health::Healthy { ExitCode::SUCCESS } else { Exit::Unverified.into() })
 }

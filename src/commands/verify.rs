@@ -21,11 +21,12 @@ use crate::{live, plan, ui, verify};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let project = Project::open(global, &target.inventory).await?;
-    let verdicts = all(&project.source, &project.hosts()).await?;
+    let hosts = project.hosts();
+    let verdicts = ui::waiting(&hosts, all(&project.source, &hosts)).await?;
     if global.json {
         ui::json(&json!({ "checks": verdicts }));
     } else {
-        ui::data(&text(&verdicts, true));
+        ui::report(&text(&verdicts, true));
     }
     let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
     Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })

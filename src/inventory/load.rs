@@ -38,10 +38,7 @@ pub struct Loaded {
 #[derive(Debug, Error)]
 pub enum InventoryError {
     /// The path does not exist.
-    #[error(
-        "no inventory at {}\nhint: name a file or a folder that holds `{FILE_NAME}`; `deploy init` writes a first one",
-        .0.display()
-    )]
+    #[error("no inventory at {}", .0.display())]
     Missing(PathBuf),
     /// The file or its folder could not be read.
     #[error("cannot read {}", path.display())]
@@ -68,6 +65,22 @@ pub enum InventoryError {
     /// The text is not a valid inventory.
     #[error("{0}")]
     Invalid(Problems),
+}
+
+impl InventoryError {
+    /// What to do about it; an invalid text says it at each place.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => Some(format!(
+                "name a file or a folder that holds `{FILE_NAME}`; `deploy init` writes a first one"
+            )),
+            Self::Unreadable { .. } => Some("let whoever runs this read it".into()),
+            Self::NotAFile(_) | Self::TooLarge(_) | Self::NotText { .. } => {
+                Some(format!("name an inventory, or a folder that holds `{FILE_NAME}`"))
+            }
+            Self::Invalid(_) => None,
+        }
+    }
 }
 
 /// Reads and validates the inventory at `path`: a file, or a folder that holds `cluster.yaml`. `roles` are those that it

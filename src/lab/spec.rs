@@ -189,7 +189,7 @@ impl Lab {
     pub fn node(&self, name: &str) -> Result<&LabNode> {
         self.spec.nodes.iter().find(|node| node.name == name).with_context(|| {
             let names: Vec<&str> = self.spec.nodes.iter().map(|node| node.name.as_str()).collect();
-            format!("lab {} has no node {name:?}; it has {}", self.spec.name, names.join(", "))
+            format!("lab {} has no node `{name}`\nhint: there are: {}", self.spec.name, names.join(", "))
         })
     }
 

@@ -7,6 +7,7 @@ use crate::cluster::NodeName;
 use crate::live::{self, LiveError, Observed};
 use crate::render::{self, RenderError, Source};
 use crate::resource::{Change, Context, Fields, Refusal};
+use crate::role::Library;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,19 @@ pub enum PlanError {
     },
 }
 
+impl PlanError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Render(error) => error.hint().into(),
+            Self::Refused(refusal) => refusal.hint.clone(),
+            Self::Phase { role, .. } => {
+                format!("write one of them into roles/{role}.yaml; `services` is for roles of your own")
+            }
+        }
+    }
+}
+
 impl From<LiveError> for PlanError {
     fn from(error: LiveError) -> Self {
         match error {
@@ -43,7 +57,7 @@ type Steps = BTreeMap<NodeName, Vec<Change>>;
 
 /// The plan that turns what was seen into what is wanted.
 pub fn build(source: &Source, observed: &Observed, now: time::OffsetDateTime) -> Result<Plan, PlanError> {
-    known_phases(source)?;
+    known_phases(&source.library)?;
     let mut plan = Plan::default();
     let mut own = own_changes(source, observed, None, now)?;
     for phase in &PHASES {
@@ -125,9 +139,10 @@ fn plan_phase(
     Ok((waves::arrange(source, phase, observed, steps), notes))
 }
 
-fn known_phases(source: &Source) -> Result<(), PlanError> {
+/// An error where a role belongs to no phase that there is.
+pub fn known_phases(library: &Library) -> Result<(), PlanError> {
     let known = |name: &str| PHASES.iter().any(|phase| phase.name == name);
-    let named = source.library.roles.values().flat_map(|manifest| {
+    let named = library.roles.values().flat_map(|manifest| {
         let retired = manifest.units.iter().filter_map(|unit| unit.retired_in.as_ref());
         retired.chain([&manifest.phase]).map(|phase| (&manifest.role, phase))
     });

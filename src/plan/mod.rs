@@ -16,7 +16,7 @@ mod saved;
 mod select;
 mod waves;
 
-pub use build::{PlanError, build, build_only, build_phase};
+pub use build::{PlanError, build, build_only, build_phase, known_phases};
 pub use check::{CheckRun, checks};
 pub use diff::unified;
 pub use phases::{Early, PHASES, Phase, Scope};

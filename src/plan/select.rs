@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PHASES, Plan};
 use crate::cluster::{Cluster, NodeName};
+use crate::inventory::closest;
 use crate::resource::Change;
 
 /// A wanted part of a plan. Nothing named is everything.
@@ -41,6 +42,29 @@ pub enum SelectionError {
         /// All phases.
         known: String,
     },
+}
+
+impl SelectionError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        let meant = |word: &str, known: &str| {
+            let meant = closest(word, known.split(", "));
+            meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "))
+        };
+        match self {
+            Self::Nodes { pattern, known } => {
+                let plain = pattern.trim_start_matches('!');
+                meant(plain, known)
+                    + "a pattern is a name, `w*`, `@ROLE` or `@KIND`; `!` in front takes nodes away"
+            }
+            Self::Empty => {
+                "`!` takes nodes away from those named before it; name more, or take away fewer".into()
+            }
+            Self::Phase { phase, known } => {
+                meant(phase, known) + "`deploy plan` without --phase shows which of them have work"
+            }
+        }
+    }
 }
 
 /// Changes of one phase that were left out.

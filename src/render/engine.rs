@@ -48,6 +48,21 @@ pub enum RenderError {
     },
 }
 
+impl RenderError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Template { .. } => {
+                "templates know what the built-in ones use, as node, cluster, roles and settings"
+            }
+            Self::Syntax { .. } => {
+                "templates are Jinja's: mend the line, then look at it with `deploy render`"
+            }
+            Self::Name { .. } => "a certificate is for host names and addresses",
+        }
+    }
+}
+
 /// All templates of a run, compiled once.
 #[derive(Debug)]
 pub struct Templates {
@@ -173,8 +188,15 @@ impl<'a> Renderer<'a> {
         RenderError::Template {
             template: template.to_owned(),
             node: self.node.clone(),
-            reason: reason(error),
+            reason: self.reason(template, error),
         }
+    }
+
+    /// The reason with the template's own line, which says what an undefined value is called. It holds no value.
+    fn reason(&self, template: &str, error: &Error) -> String {
+        let text = self.source.library.templates.get(template).zip(error.line());
+        let line = text.and_then(|(text, line)| text.lines().nth(line.checked_sub(1)?));
+        line.map_or_else(|| reason(error), |line| format!("{}: {}", reason(error), line.trim()))
     }
 }
 

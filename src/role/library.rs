@@ -56,6 +56,19 @@ pub enum RoleError {
     },
 }
 
+impl RoleError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "let whoever runs this read it, as UTF-8 text",
+            Self::Manifest { .. } => "`role` is the name of the file; examples/own-role has one that works",
+            Self::Missing { .. } => {
+                "put it beside the inventory, or correct the name; `from` takes roles, `admin` and `clients`"
+            }
+        }
+    }
+}
+
 impl Library {
     /// The roles that come with the program.
     pub fn built_in() -> Result<Self, RoleError> {
@@ -138,7 +151,7 @@ impl Library {
         for (role, text) in manifests {
             let fail = |reason: String| RoleError::Manifest { role: role.clone(), reason };
             let manifest: Manifest =
-                serde_saphyr::from_str(&text).map_err(|error| fail(error.to_string()))?;
+                serde_saphyr::from_str(&text).map_err(|error| fail(error.without_snippet().to_string()))?;
             if manifest.role != role {
                 return Err(fail(format!("it calls itself `{}`", manifest.role)));
             }

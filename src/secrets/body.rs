@@ -50,7 +50,7 @@ pub enum BodyError {
         column: u64,
     },
     /// Written by a later version of this program.
-    #[error("it is of version {0}, and this program reads version {VERSION}; update `deploy`")]
+    #[error("it is of version {0}, and this program reads version {VERSION}")]
     Version(u32),
     /// A secret without a value.
     #[error("the secret `{0}` is empty; give it a value, or delete its line and let the next apply make one")]

@@ -13,12 +13,10 @@ use super::recipient::Recipient;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// No store at all.
-    #[error(
-        "there is no store at {0}; `deploy init` makes one, or copy the cluster's own beside the inventory"
-    )]
+    #[error("there is no {0}")]
     Missing(PathBuf),
     /// A store where a new one was to be made.
-    #[error("{0} exists already; it is opened, never made anew")]
+    #[error("{0} exists already")]
     Exists(PathBuf),
     /// The file, or its folder, cannot be read.
     #[error("{path} cannot be read")]
@@ -37,20 +35,18 @@ pub enum StoreError {
         source: io::Error,
     },
     /// More than a store ever is.
-    #[error("{0} is larger than 16 MiB, which no store is; restore it from version control")]
+    #[error("{0} is larger than 16 MiB, which nothing sealed by `deploy` is")]
     TooLarge(PathBuf),
     /// Two branches changed it.
     #[error(
-        "{0} holds git's merge conflict markers: two branches changed it, and encrypted text cannot be merged; take one side whole (`git checkout --ours` or `--theirs` on the file), then set again what the other side changed (`deploy secrets set`)"
+        "{0} holds git's merge conflict markers: two branches changed it, and encrypted text cannot be merged"
     )]
     MergeConflict(PathBuf),
     /// Not an age file but readable text.
-    #[error(
-        "{0} is not encrypted; if there are secrets in it, they are exposed: restore the file from version control, and replace those secrets"
-    )]
+    #[error("{0} is not encrypted; if there are secrets in it, they are exposed")]
     NotEncrypted(PathBuf),
     /// Cut short, changed, or something else altogether.
-    #[error("{path} is damaged: {detail}; restore it from version control")]
+    #[error("{path} is damaged: {detail}")]
     Damaged {
         /// The store.
         path: PathBuf,
@@ -58,7 +54,7 @@ pub enum StoreError {
         detail: String,
     },
     /// Keys, but not one of its own.
-    #[error("the identity from {origin} ({}) cannot open {path}; {}", list(own), openers(known))]
+    #[error("the identity from {origin} ({}) cannot open {path}", list(own))]
     WrongIdentity {
         /// The store.
         path: PathBuf,
@@ -70,9 +66,7 @@ pub enum StoreError {
         known: BTreeSet<Recipient>,
     },
     /// Keys, where a passphrase is asked for.
-    #[error(
-        "{path} was sealed by a passphrase, and {origin} is a key; set DEPLOY_PASSPHRASE, and unset DEPLOY_IDENTITY and DEPLOY_IDENTITY_FILE"
-    )]
+    #[error("{path} was sealed by a passphrase, and {origin} is a key")]
     NeedsPassphrase {
         /// The store.
         path: PathBuf,
@@ -80,10 +74,7 @@ pub enum StoreError {
         origin: String,
     },
     /// A passphrase, where a key is asked for.
-    #[error(
-        "{path} was sealed to recipients, and {origin} is a passphrase; give an identity with --identity FILE or DEPLOY_IDENTITY; {}",
-        openers(known)
-    )]
+    #[error("{path} was sealed to recipients, and {origin} is a passphrase")]
     NeedsIdentity {
         /// The store.
         path: PathBuf,
@@ -102,7 +93,7 @@ pub enum StoreError {
     },
     /// A file made to keep a machine busy.
     #[error(
-        "{path} asks for 2^{required} steps to try a passphrase, more than is accepted; it was not written by `deploy`, restore it from version control"
+        "{path} asks for 2^{required} steps to try a passphrase, more than is accepted: it was not written by `deploy`"
     )]
     TooMuchWork {
         /// The store.
@@ -119,10 +110,10 @@ pub enum StoreError {
         source: BodyError,
     },
     /// It was opened by a key, and says nothing of whom to seal it to.
-    #[error("{0} names no recipients, so it could not be sealed again; add a `recipients:` list to its text")]
+    #[error("{0} names no recipients, so it could not be sealed again")]
     NoRecipients(PathBuf),
     /// Sealing it anew would lock out whoever asks for it.
-    #[error("{path} was left as it is: {origin} could not open it afterwards; {}", instead(own))]
+    #[error("{path} was left as it is: {origin} could not open it afterwards")]
     LockedOut {
         /// The store.
         path: PathBuf,
@@ -138,9 +129,7 @@ pub enum StoreError {
     #[error("the store could not be sealed: {0}")]
     Sealing(String),
     /// The store of something else.
-    #[error(
-        "{path} belongs to the cluster `{found}`, and the inventory names `{wanted}`; put the right store beside it, or correct the name"
-    )]
+    #[error("{path} belongs to the cluster `{found}`, and the inventory names `{wanted}`")]
     OtherCluster {
         /// The store.
         path: PathBuf,
@@ -150,7 +139,7 @@ pub enum StoreError {
         wanted: String,
     },
     /// Another process is writing it.
-    #[error("{path} is being written by {holder}; wait for it to end, and run this again")]
+    #[error("{path} is being written by {holder}")]
     Locked {
         /// The store.
         path: PathBuf,
@@ -158,10 +147,47 @@ pub enum StoreError {
         holder: String,
     },
     /// Someone else wrote it meanwhile.
-    #[error(
-        "{0} changed since it was read, and was left as it is; nothing of either side is lost: run this again"
-    )]
+    #[error("{0} changed since it was read, and was left as it is: nothing of either side is lost")]
     Changed(PathBuf),
+}
+
+impl StoreError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Missing(_) => {
+                "`deploy init` makes one, or copy the cluster's own beside the inventory".into()
+            }
+            Self::Exists(_) => "it is opened, never made anew; move it away first".into(),
+            Self::Read { .. } | Self::Write { .. } => "let whoever runs this read and write it and its folder".into(),
+            Self::MergeConflict(_) => {
+                "take one side whole (`git checkout --ours` or `--theirs` on the file), then set again what the other \
+                 side changed (`deploy secrets set`)"
+                    .into()
+            }
+            Self::NotEncrypted(_) => "restore the file from version control, and replace those secrets".into(),
+            Self::TooLarge(_) | Self::Damaged { .. } | Self::TooMuchWork { .. } => {
+                "restore it from version control".into()
+            }
+            Self::WrongIdentity { known, .. } => openers(known),
+            Self::NeedsPassphrase { .. } => {
+                "set DEPLOY_PASSPHRASE, and unset DEPLOY_IDENTITY and DEPLOY_IDENTITY_FILE".into()
+            }
+            Self::NeedsIdentity { known, .. } => {
+                format!("give an identity with --identity FILE or DEPLOY_IDENTITY; {}", openers(known))
+            }
+            Self::WrongPassphrase { .. } => "give the one that it was sealed by".into(),
+            Self::Contents { source: BodyError::Version(_), .. } => "update `deploy`".into(),
+            Self::Contents { .. } => "restore it from version control, or mend its text with `age`".into(),
+            Self::NoRecipients(_) => "add a `recipients:` list to its text with `age`".into(),
+            Self::LockedOut { own, .. } => instead(own),
+            Self::WeakSeal => "name one in `trust.recipients`, or set DEPLOY_PASSPHRASE".into(),
+            Self::Sealing(_) => "look at the recipients: `deploy secrets recipients` lists them".into(),
+            Self::OtherCluster { .. } => "put the right store beside the inventory, or correct its `name`".into(),
+            Self::Locked { .. } => "wait for it to end, and run this again".into(),
+            Self::Changed(_) => "run this again".into(),
+        }
+    }
 }
 
 fn list(recipients: &BTreeSet<Recipient>) -> String {
@@ -171,7 +197,8 @@ fn list(recipients: &BTreeSet<Recipient>) -> String {
 /// Who could open a store, as an error says it.
 pub(super) fn openers(known: &BTreeSet<Recipient>) -> String {
     if known.is_empty() {
-        return "neither the store nor the inventory names the recipients that could".into();
+        return "give the identity that it was sealed to: neither the store nor the inventory names it"
+            .into();
     }
     format!(
         "these recipients can: {}; ask one of them to add yours to the inventory and to run `deploy secrets rekey`",

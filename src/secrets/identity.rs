@@ -31,7 +31,7 @@ pub(super) enum Keys {
 #[derive(Debug, Error)]
 pub enum IdentityError {
     /// None of the places has one.
-    #[error("no identity to open the store with; looked for {}; give one with --identity FILE, or make one with `deploy init`", .0.join(", "))]
+    #[error("no identity to open the store with; looked for {}", .0.join(", "))]
     NotFound(Vec<String>),
     /// An identity file that cannot be read.
     #[error("the identity file {path} cannot be read")]
@@ -50,29 +50,43 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// An identity file that is there already: a private key is never overwritten.
-    #[error("{0} exists and will not be overwritten; use it, or move it away first")]
+    #[error("{0} exists and will not be overwritten")]
     Exists(PathBuf),
     /// No key in it.
-    #[error("{0} holds no key; an identity is a line that begins with AGE-SECRET-KEY-1")]
+    #[error("{0} holds no key")]
     Empty(String),
     /// Only a public key.
-    #[error(
-        "{0} holds a public key (age1…), which can seal the store but not open it; give its AGE-SECRET-KEY-1… line"
-    )]
+    #[error("{0} holds a public key (age1…), which can seal the store but not open it")]
     Public(String),
     /// A kind of key that this program does not open stores with.
-    #[error(
-        "{0} holds a kind of key that is not supported (ssh, plugin or itself encrypted); use a plain age identity, AGE-SECRET-KEY-1…"
-    )]
+    #[error("{0} holds a kind of key that is not supported (ssh, plugin or itself encrypted)")]
     Unsupported(String),
     /// A damaged key.
-    #[error("line {line} of {origin} is not a whole age identity; copy the AGE-SECRET-KEY-1… line again")]
+    #[error("line {line} of {origin} is not a whole age identity")]
     Malformed {
         /// Where the text came from.
         origin: String,
         /// The line, counted from one.
         line: usize,
     },
+}
+
+impl IdentityError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "give one with --identity FILE, or make one with `deploy init`",
+            Self::Read { .. } => {
+                "give a file that is there with --identity FILE, or the key itself in DEPLOY_IDENTITY"
+            }
+            Self::Write { .. } => "let whoever runs this write its folder",
+            Self::Exists(_) => "use it, or move it away first",
+            Self::Empty(_) => "an identity is a line that begins with AGE-SECRET-KEY-1",
+            Self::Public(_) => "give its AGE-SECRET-KEY-1… line",
+            Self::Unsupported(_) => "use a plain age identity, AGE-SECRET-KEY-1…",
+            Self::Malformed { .. } => "copy the AGE-SECRET-KEY-1… line again",
+        }
+    }
 }
 
 impl Identity {
@@ -258,7 +272,8 @@ mod tests {
             "DEPLOY_IDENTITY" => Some("  ".to_owned()),
             _ => None,
         };
-        let message = Identity::find(None, dir.path(), env).unwrap_err().to_string();
+        let error = Identity::find(None, dir.path(), env).unwrap_err();
+        let message = format!("{error}; {}", error.hint());
         for part in
             ["DEPLOY_IDENTITY_FILE", "deploy.identity", "/home/anna/.config/deploy/identity", "deploy init"]
         {

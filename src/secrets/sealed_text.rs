@@ -34,6 +34,9 @@ pub enum SealedTextError {
     /// It was not sealed.
     #[error("the text could not be sealed: {0}")]
     Sealing(String),
+    /// Anything but a sealed text.
+    #[error("{0} was not sealed by `deploy`")]
+    NotSealed(PathBuf),
     /// It does not open.
     #[error("{path} does not open with {origin}: {why}")]
     Closed {
@@ -69,6 +72,11 @@ pub fn read_sealed(path: &Path, identity: &Identity) -> Result<Zeroizing<String>
     let mut sealed = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(MAX_BYTES).read_to_end(&mut sealed).map_err(unreadable)?;
+    if !sealed.starts_with(b"age-encryption.org/v1")
+        && !sealed.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
+    {
+        return Err(SealedTextError::NotSealed(path.into()));
+    }
     seal::open(&sealed, identity).map_err(|failure| SealedTextError::Closed {
         path: path.into(),
         origin: identity.origin().to_owned(),

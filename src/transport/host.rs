@@ -115,6 +115,8 @@ impl Failure {
 pub trait Host: Send + Sync {
     /// Name of the node.
     fn name(&self) -> &str;
+    /// Whether an answer is waited for. A command that is only held open does not count.
+    fn busy(&self) -> bool;
     /// Runs one command as root and waits for its end.
     fn run<'a>(&'a self, exec: Exec) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>>;
     /// Runs one command over a connection of its own: proof that new connections still get in.

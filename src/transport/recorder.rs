@@ -36,6 +36,10 @@ impl Host for Recorder {
         &self.name
     }
 
+    fn busy(&self) -> bool {
+        false
+    }
+
     fn run<'a>(&'a self, exec: Exec) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((exec.command, exec.stdin));
         let reply = self.replies.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

@@ -40,6 +40,8 @@ pub struct Ssh {
     permits: Semaphore,
     turns: Arc<Turns>,
     executions: AtomicUsize,
+    /// Commands whose answers are waited for.
+    asking: AtomicUsize,
     trace: Option<Arc<Trace>>,
 }
 
@@ -103,6 +105,7 @@ impl Fleet {
                 permits: Semaphore::new(SESSIONS),
                 turns: Arc::clone(&turns),
                 executions: AtomicUsize::new(0),
+                asking: AtomicUsize::new(0),
                 trace: trace.clone(),
             };
             hosts.insert(name.clone(), Arc::new(host));
@@ -312,6 +315,22 @@ impl Ssh {
     }
 }
 
+/// Counts something for as long as it lasts, however it ends.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What sudo said, where it did not run the command. It may also warn of a name that it cannot resolve and go on.
 fn no_root(reply: &Reply) -> Option<String> {
     let failed = reply.status == Some(1) && reply.stdout.is_empty();
@@ -341,9 +360,14 @@ impl Host for Ssh {
         &self.name
     }
 
+    fn busy(&self) -> bool {
+        self.asking.load(Ordering::Relaxed) > 0
+    }
+
     fn run<'a>(&'a self, exec: Exec) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
         Box::pin(async move {
             let lost = |reason: &str| Failure::Lost { node: self.name.clone(), reason: reason.to_owned() };
+            let _asking = exec.hold.is_none().then(|| Counted::new(&self.asking));
             let _permit = self.permits.acquire().await.map_err(|_| lost("the run is ending"))?;
             // Who only holds something gives his turn to nobody.
             let _turn = if exec.hold.is_none() { self.turns.commands.acquire().await.ok() } else { None };
@@ -357,6 +381,7 @@ impl Host for Ssh {
         exec: Exec,
     ) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
         Box::pin(async move {
+            let _asking = Counted::new(&self.asking);
             let child = self.begin(self.connect().await?, &exec).await?;
             self.finish(child, exec).await
         })

@@ -3,6 +3,7 @@
 mod applications;
 mod certs;
 mod checks;
+mod hint;
 mod history;
 mod log;
 mod markdown;
@@ -11,10 +12,12 @@ mod progress;
 mod secrets;
 mod status;
 mod table;
+mod waiting;
 
 pub use applications::applications;
 pub use certs::certs;
 pub use checks::checks;
+pub use hint::{Hint, words};
 pub use history::{run, runs};
 pub use log::log_into;
 pub use markdown::markdown;
@@ -22,20 +25,11 @@ pub use plan::{changes, plan, plan_json};
 pub use progress::Progress;
 pub use secrets::{Origin, RecipientRow, SecretRow, recipients, secrets};
 pub use status::status;
+pub use waiting::waiting;
 
 use std::io::{IsTerminal, Write};
 
 use crate::secrets::Secret;
-
-/// An error with a next step, printed behind `hint:`.
-#[derive(Debug)]
-pub struct Hint(pub String);
-
-impl std::fmt::Display for Hint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Prints to standard output; a closed pipe is nobody's error.
 pub fn data(text: &str) {
@@ -61,33 +55,33 @@ pub fn talk(line: &str) {
     talk_only(line);
 }
 
-/// The same without keeping it.
+/// Prints a line with its time to standard error, for where nobody looks while it happens.
+fn talk_stamped(line: &str) {
+    // The log gives each line its time by itself.
+    log::record(line);
+    talk_only(&format!("{} {line}", log::stamp()));
+}
+
+/// Prints a line to standard error without keeping it.
 fn talk_only(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Prints an error with its causes, and its hint last.
 pub fn failed(error: &anyhow::Error) {
-    let mut hint = None;
-    let mut text = String::new();
-    for cause in error.chain() {
-        let line = cause.to_string();
-        if !text.contains(&line) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&line);
-        }
-    }
-    if let Some(Hint(next)) = error.downcast_ref::<Hint>() {
-        // The hint is the outermost context; the error itself is what it wraps.
-        hint = Some(next.clone());
-        text = text.replacen(&format!("{next}: "), "", 1);
-    }
+    let (text, hint) = words(error);
     let sign = console::style("error:").red().bold().for_stderr();
     talk(&format!("{sign} {text}"));
     if let Some(hint) = hint {
         talk(&format!("{} {hint}", console::style("hint:").cyan().for_stderr()));
+    }
+}
+
+/// Where `NO_COLOR` is set, there are no colours, whatever else asks for them.
+pub fn heed_no_color() {
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        console::set_colors_enabled(false);
+        console::set_colors_enabled_stderr(false);
     }
 }
 

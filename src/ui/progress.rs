@@ -6,14 +6,19 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::waiting::{beat, busy};
 use crate::apply::Event;
 use crate::cluster::NodeName;
+use crate::observe::Hosts;
 use crate::verify::Outcome;
 
 /// Draws events until their sender is gone.
 pub struct Progress {
     begun: Instant,
     bars: Option<MultiProgress>,
+    /// Where lines go without a terminal.
+    plain: Box<dyn Fn(&str) + Send>,
+    hosts: Hosts,
     lines: BTreeMap<NodeName, ProgressBar>,
     busy: BTreeMap<NodeName, String>,
     /// Checks that are waited for.
@@ -21,11 +26,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A drawing for this standard error.
-    pub fn new() -> Self {
+    /// A drawing for this standard error, of what is done on `hosts`.
+    pub fn new(hosts: Hosts) -> Self {
         let terminal = console::Term::stderr().is_term();
         Self {
             begun: Instant::now(),
+            plain: Box::new(super::talk_stamped),
+            hosts,
             bars: terminal.then(MultiProgress::new),
             lines: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -33,14 +40,17 @@ impl Progress {
         }
     }
 
-    /// Draws everything that comes. Where nobody looks, a line every 30 s says what is waited for.
+    /// Draws everything that comes. Where nobody looks, a line every 30 s says what is waited for, however much is heard
+    /// of other nodes.
     pub async fn draw(mut self, mut events: UnboundedReceiver<Event>) {
+        let mut beat = beat();
         loop {
-            match tokio::time::timeout(Duration::from_secs(30), events.recv()).await {
-                Ok(Some(event)) => self.event(event),
-                Ok(None) => break,
-                Err(_) if self.bars.is_none() => self.heartbeat(),
-                Err(_) => {}
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.event(event),
+                    None => break,
+                },
+                _ = beat.tick(), if self.bars.is_none() => self.heartbeat(),
             }
         }
         if let Some(bars) = &self.bars {
@@ -48,14 +58,17 @@ impl Progress {
         }
     }
 
-    /// What is waited for.
+    /// What is waited for: nodes that are changed, each with the resource, and nodes that are asked.
     fn heartbeat(&self) {
-        let mut busy: Vec<String> = self.busy.iter().map(|(node, id)| format!("{node} ({id})")).collect();
+        let changing = self.busy.iter().map(|(node, id)| format!("{node} ({id})"));
+        let asked =
+            busy(&self.hosts).into_iter().filter(|node| !self.busy.contains_key(&node.as_str().into()));
+        let mut all: Vec<String> = changing.chain(asked).collect();
         if self.checks > 0 {
-            busy.push(format!("{} checks", self.checks));
+            all.push(format!("{} checks", self.checks));
         }
-        if !busy.is_empty() {
-            self.say(&format!("still at it: {}", busy.join(", ")));
+        if !all.is_empty() {
+            self.say(&format!("still at it: {}", all.join(", ")));
         }
     }
 
@@ -72,9 +85,9 @@ impl Progress {
                 self.idle(&node);
                 self.say(&format!("{node:<12} {phase}: failed"));
             }
-            Event::Checking { checks } => self.checks = checks,
+            Event::Checking { checks } => self.checks += checks,
             Event::Checked(verdict) => {
-                self.checks = 0;
+                self.checks = self.checks.saturating_sub(1);
                 if verdict.outcome == Outcome::Fail {
                     self.say(&format!("{:<12} {}: {}", verdict.node, verdict.name, verdict.reason));
                 }
@@ -112,18 +125,43 @@ impl Progress {
 
     fn say(&self, line: &str) {
         let line = format!("{:>6.1} s  {line}", self.begun.elapsed().as_secs_f64());
-        super::log::record(&line);
         if let Some(bars) = &self.bars {
+            super::log::record(&line);
             let _ = bars.println(line);
         } else {
-            // The log gives each line its time by itself.
-            super::talk_only(&format!("{} {line}", super::log::stamp()));
+            (self.plain)(&line);
         }
     }
 }
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self::new()
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::resource::Id;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_hangs_is_named_however_busy_the_others_are() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&said);
+        let plain = Box::new(move |line: &str| kept.lock().unwrap().push(line.to_owned()));
+        let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let drawing =
+            tokio::spawn(Progress { bars: None, plain, ..Progress::new(Hosts::new()) }.draw(receiver));
+        let changing =
+            |node: &str, file: &str| Event::Changing { node: node.into(), id: Id::new("file", file) };
+        events.send(changing("n1", "/hangs")).unwrap();
+        events.send(Event::Checking { checks: 3 }).unwrap();
+        for second in 0..7 {
+            events.send(changing("n2", &format!("/{second}"))).unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        drop(events);
+        drawing.await.unwrap();
+        let said = said.lock().unwrap();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("still at it: n1 (file /hangs), n2 (file /"), "{said:?}");
+        assert!(said[0].ends_with(", 3 checks"), "{said:?}");
     }
 }

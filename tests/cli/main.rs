@@ -1,6 +1,8 @@
 //! The command line without any network: what it prints, and how it ends. `UPDATE=1` writes the kept transcripts anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod gallery;
+mod pipelines;
 mod secrets;
 
 use std::collections::BTreeSet;
@@ -56,11 +58,14 @@ fn error_with(code: i32, words: &[&str], within: &Path) -> String {
 
 /// Holds a kept transcript equal to what is printed now.
 fn hold(name: &str, printed: &str) {
-    let path = root().join("tests/cli").join(name);
+    hold_at(&root().join("tests/cli").join(name), printed);
+}
+
+fn hold_at(path: &Path, printed: &str) {
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&path, printed).unwrap();
+        std::fs::write(path, printed).unwrap();
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
     assert_eq!(kept, printed, "{} is out of date; run the test with UPDATE=1", path.display());
 }
 
@@ -268,6 +273,25 @@ fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
 }
 
 #[test]
+fn no_color_wins_over_whatever_asks_for_colours() {
+    let folder = folder("");
+    printed(&["init", "."], folder.path());
+    let coloured = |words: &[&str], no_color: Option<&str>| {
+        let mut command = command(words, folder.path());
+        command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1");
+        command.envs(no_color.map(|value| ("NO_COLOR", value)));
+        let output = command.output().unwrap();
+        text(&output.stdout).contains('\u{1b}') || text(&output.stderr).contains('\u{1b}')
+    };
+    for words in [&["secrets", "list", "."][..], &["plan", "nowhere"], &["plan", "--unknown", "."]] {
+        assert!(coloured(words, None), "{words:?}");
+        assert!(!coloured(words, Some("1")), "{words:?}");
+        // As no-color.org has it: empty is as if it were not there.
+        assert!(coloured(words, Some("")), "{words:?}");
+    }
+}
+
+#[test]
 fn a_cluster_is_drawn_without_a_network() {
     let folder = folder("");
     let drawn = printed(&["graph", "."], folder.path());
@@ -283,8 +307,11 @@ fn a_cluster_is_drawn_without_a_network() {
 #[test]
 fn the_schema_of_plans_is_json() {
     let here = tempfile::tempdir().unwrap();
-    let schema: Value = serde_json::from_str(&printed(&["schema", "plan"], here.path())).unwrap();
+    let text = printed(&["schema", "plan"], here.path());
+    let schema: Value = serde_json::from_str(&text).unwrap();
     assert!(schema["properties"]["summary"].is_object());
+    // Programs of others read plans: a change of their form is to be seen.
+    hold("schema-plan.json", &text);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Done, Shape};
 use crate::crowd::Crowd;
-use crate::writer::Writer;
+use crate::writer::{Access, Writer};
 use crate::{
     Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, left, midway,
     pipeline, redis, rolled, unnoticed, virtual_ip,
@@ -175,7 +175,8 @@ fn change(
             "the plan announces a restart: {effects:?}"
         );
     }
-    let writer = Writer::start(cluster)?;
+    let slack = Duration::from_secs(3);
+    let writer = Writer::start_patient(Access::new(cluster, &cluster.of_kind("app"))?, promise + slack)?;
     let apply = cluster.deploy(&["apply", "--yes"])?;
     writer.flows_within(Duration::from_secs(10))?;
     let healthy = cluster.healthy_within(Duration::from_secs(90))?;
@@ -183,7 +184,7 @@ fn change(
     if !expected.contains(&"downtime") {
         ensure!(outcome.errors.is_empty(), "writes failed: {}", outcome.errors.join("; "));
     }
-    let note = figures::record(what, outcome, promise, Duration::from_secs(3), healthy)?;
+    let note = figures::record(what, outcome, promise, slack, healthy)?;
     cluster.settled()?;
     Ok(format!("{note}, applied in {:.1} s", apply.seconds))
 }

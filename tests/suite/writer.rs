@@ -117,6 +117,11 @@ impl Writer {
 
     /// The same by another way.
     pub fn start_by(access: Access) -> Result<Self> {
+        Self::start_patient(access, PATIENCE)
+    }
+
+    /// One that waits for an answer as long as an application does that knows what is promised.
+    pub fn start_patient(access: Access, patience: Duration) -> Result<Self> {
         runtime()?.block_on(async {
             let client = access.connect().await.context("the writer cannot connect")?;
             client
@@ -133,7 +138,7 @@ impl Writer {
             let (access, stop, tally) = (access.clone(), Arc::clone(&stop), Arc::clone(&tally));
             std::thread::spawn(move || {
                 if let Ok(runtime) = runtime() {
-                    runtime.block_on(write(&access, run, &stop, &tally));
+                    runtime.block_on(write(&access, run, patience, &stop, &tally));
                 }
             })
         };
@@ -212,13 +217,13 @@ impl Drop for Writer {
     }
 }
 
-async fn write(access: &Access, run: u64, stop: &AtomicBool, tally: &Mutex<Tally>) {
+async fn write(access: &Access, run: u64, patience: Duration, stop: &AtomicBool, tally: &Mutex<Tally>) {
     let mut client: Option<Client> = None;
     let mut id = 0;
     while !stop.load(Ordering::Relaxed) {
         id += 1;
-        let outcome = tokio::time::timeout(PATIENCE, insert(access, &mut client, run, id)).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", PATIENCE.as_secs())));
+        let outcome = tokio::time::timeout(patience, insert(access, &mut client, run, id)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", patience.as_secs())));
         let now = Instant::now();
         let failed = outcome.is_err();
         if let Ok(mut tally) = tally.lock() {

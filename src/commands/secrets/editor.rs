@@ -53,7 +53,8 @@ impl Editor {
         if status.success() {
             return Ok(());
         }
-        Err(anyhow!("the editor `{program}` ended with {status}; the store is as it was"))
+        Err(anyhow!("the editor `{program}` ended with {status}; the store is as it was")
+            .context(Hint("save and quit to keep what you change; look at its own words above".into())))
     }
 }
 

@@ -59,9 +59,13 @@ fn piped() -> Result<Secret> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * 64 * 1024));
     std::io::stdin().take(MAX_BYTES + 1).read_to_end(&mut bytes).context("cannot read standard input")?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(anyhow!("the value on standard input is larger than 64 KiB"));
+        let hint = Hint("a secret is one line of text".into());
+        return Err(anyhow!("the value on standard input is larger than 64 KiB").context(hint));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| anyhow!("the value on standard input is not text"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        let hint = Hint("a secret is one line of text".into());
+        anyhow!("the value on standard input is not text").context(hint)
+    })?;
     match without_line_ending(text) {
         "" => Err(anyhow!("nothing came on standard input; the store is as it was")
             .context(Hint("pipe the value in, or run it on a terminal to be asked".into()))),
