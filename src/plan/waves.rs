@@ -12,6 +12,7 @@ use crate::cluster::NodeName;
 use crate::live::{self, ClusterView, Observed};
 use crate::render::Source;
 use crate::resource::{Change, Effect};
+use crate::role::Manifest;
 
 /// The steps of a phase as waves; `None` where there are none.
 pub fn arrange(
@@ -21,6 +22,7 @@ pub fn arrange(
     steps: BTreeMap<NodeName, Vec<Change>>,
 ) -> Option<PhasePlan> {
     let leader = ClusterView::read(source, observed)
+        .filter(|_| manifests(source, phase).any(|manifest| manifest.rolling.leader_last))
         .and_then(|view| view.leader().map(|leader| NodeName::from(leader.name.as_str())));
     let mut shared = Wave::default();
     let mut gentle = Wave::default();
@@ -42,7 +44,7 @@ pub fn arrange(
             continue;
         }
         let effect = own.iter().map(|change| change.effect).max().unwrap_or_default();
-        let leads = phase.name == "patroni" && leader.as_ref() == Some(&node);
+        let leads = leader.as_ref() == Some(&node);
         let mut step = Step { node, changes: own };
         if source.trust.severed {
             step.at_once();
@@ -99,9 +101,12 @@ fn leader_waves(source: &Source, observed: &Observed, step: Step) -> Vec<Wave> {
     waves.into_iter().filter(|steps| !steps.is_empty()).map(|steps| Wave { steps }).collect()
 }
 
+fn manifests<'a>(source: &'a Source, phase: &'a Phase) -> impl Iterator<Item = &'a Manifest> {
+    source.library.roles.values().filter(|manifest| manifest.phase == phase.name)
+}
+
 fn at_a_time(source: &Source, phase: &Phase) -> usize {
-    let manifests = source.library.roles.values().filter(|manifest| manifest.phase == phase.name);
-    manifests
+    manifests(source, phase)
         .map(|manifest| manifest.rolling.at_a_time)
         .filter(|count| *count > 0)
         .min()
