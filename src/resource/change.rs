@@ -178,6 +178,8 @@ pub struct Change {
     pub reason: String,
     /// What clients will notice.
     pub effect: Effect,
+    /// No client is connected to what restarts.
+    pub unnoticed: bool,
     /// What was changed on the node since we last wrote it, where that can be told.
     pub drift: Option<String>,
     /// Texts to compare, for files.
@@ -202,6 +204,7 @@ impl Change {
             verb,
             reason: reason.into(),
             effect: Effect::None,
+            unnoticed: false,
             drift: None,
             diff: None,
             calls: vec![(order, call)],

@@ -279,6 +279,9 @@ pub struct Unit {
     /// It runs for as long as the machine does; false for one that does its work at boot and ends.
     #[serde(default = "yes")]
     pub running: bool,
+    /// Clients are connected to it, or through it: a restart cuts them off.
+    #[serde(default = "yes")]
+    pub clients: bool,
 }
 
 /// A port and who may reach it.
