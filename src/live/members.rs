@@ -211,7 +211,9 @@ mod tests {
     /// Whom a leader hands over to, that may be 1 MiB behind; each member as role, state and lag.
     fn candidate(members: &[(&str, &str, &str)]) -> String {
         let member = |(number, (role, state, lag)): (usize, &(&str, &str, &str))| {
-            format!("\"name\": \"w{number}\", \"role\": \"{role}\", \"state\": \"{state}\", \"timeline\": 3, \"lag\": {lag}}}, \n")
+            format!(
+                "\"name\": \"w{number}\", \"role\": \"{role}\", \"state\": \"{state}\", \"timeline\": 3, \"lag\": {lag}}}, \n"
+            )
         };
         let view: String = members.iter().enumerate().map(member).collect();
         let script = format!("{SHELL}\nmembers_candidate \"$1\" 1048576");
@@ -222,11 +224,17 @@ mod tests {
     #[test]
     fn the_synchronous_standby_leads_next_else_the_replica_that_is_least_behind() {
         let (leader, replica) = (("leader", "running", "0"), "replica");
-        assert_eq!(candidate(&[leader, (replica, "streaming", "0"), ("sync_standby", "streaming", "8")]), "w2");
+        assert_eq!(
+            candidate(&[leader, (replica, "streaming", "0"), ("sync_standby", "streaming", "8")]),
+            "w2"
+        );
         // Under a steady writer nobody is at exactly zero.
         assert_eq!(candidate(&[leader, (replica, "streaming", "900"), (replica, "streaming", "16")]), "w2");
         assert_eq!(candidate(&[leader, (replica, "running", "1048576"), (replica, "starting", "0")]), "w1");
-        assert_eq!(candidate(&[leader, (replica, "streaming", "1048577"), (replica, "streaming", "\"unknown\"")]), "");
+        assert_eq!(
+            candidate(&[leader, (replica, "streaming", "1048577"), (replica, "streaming", "\"unknown\"")]),
+            ""
+        );
         assert_eq!(candidate(&[leader]), "");
     }
 }
