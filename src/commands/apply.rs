@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use time::macros::format_description;
 use tokio::sync::Semaphore;
 
+use super::connections::connections;
 use super::project::Project;
 use super::record;
 use super::who::{revision, who};
@@ -19,12 +20,9 @@ use super::{Global, interrupt};
 use crate::apply::{Apply, ApplyError, Brake, Event, Halt, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
-use crate::inventory::REDIS;
 use crate::journal::{Heading, Record, Wanted};
-use crate::live::SENTINEL_PORT;
 use crate::observe::Answers;
 use crate::plan::Plan;
-use crate::render::pools;
 use crate::ui::{Hint, Progress};
 use crate::verify::{Outcome, Verdict};
 use crate::{cli, journal, live, observe, plan, preflight, ui};
@@ -379,38 +377,4 @@ pub fn run_id() -> Result<String> {
     let now = time::OffsetDateTime::now_utc();
     let stamp = now.format(format_description!("[year][month][day]T[hour][minute][second]Z"))?;
     Ok(format!("{stamp}-{:04x}", rand::random::<u16>()))
-}
-
-/// Where applications connect to, by pool.
-fn connections(cluster: &crate::cluster::Cluster) -> BTreeMap<String, String> {
-    let poolers: Vec<String> = cluster
-        .with_role("pgbouncer")
-        .map(|(_, node)| format!("{}:6432", crate::cluster::bracketed(node.address)))
-        .collect();
-    let addresses = |role: &str, port: u16| -> Vec<String> {
-        let nodes = cluster.with_role(role);
-        nodes.map(|(_, node)| format!("{}:{port}", crate::cluster::bracketed(node.address))).collect()
-    };
-    let mut redis = BTreeMap::new();
-    if cluster.with_role("redis").next().is_some() {
-        let (proxies, sentinels) = (addresses("haproxy", REDIS), addresses("sentinel", SENTINEL_PORT));
-        if !proxies.is_empty() {
-            redis.insert("redis".to_owned(), format!("rediss://app@{}", proxies.join(",")));
-        }
-        let name = cluster.name();
-        redis.insert(
-            "redis-sentinel".to_owned(),
-            format!("rediss+sentinel://app@{}/{name}", sentinels.join(",")),
-        );
-    }
-    let pools = pools(cluster).into_iter().filter(|pool| pool.database != crate::render::CHECK_DATABASE);
-    pools
-        .map(|pool| {
-            (
-                pool.alias.clone(),
-                format!("postgresql://{}/{}?sslmode=verify-full", poolers.join(","), pool.alias),
-            )
-        })
-        .chain(redis)
-        .collect()
 }

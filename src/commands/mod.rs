@@ -4,6 +4,7 @@ mod app;
 mod apply;
 mod certs;
 mod check;
+mod connections;
 mod drift;
 mod graph;
 mod handover;

@@ -112,6 +112,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
             Change::new(Id::new("etcd-member", node.to_string()), Verb::Create, reason, Order::Settle, call);
         if joins {
             change.effect = Effect::Restart;
+            change.unnoticed = true;
         }
         changes.push((node.clone(), change));
     }

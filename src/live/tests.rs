@@ -92,6 +92,13 @@ fn patroni_4_takes_no_ttl_below_20_and_the_plan_says_so() {
 }
 
 #[test]
+fn a_standby_that_lost_its_leader_soon_tries_the_next() {
+    let source = source();
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    assert_eq!(configuration["postgresql"]["parameters"]["wal_retrieve_retry_interval"], "1s");
+}
+
+#[test]
 fn the_dynamic_configuration_is_written_whole_once_and_keeps_what_others_own() {
     let source = source();
     let mut configuration = written(&source, &bare(&source, 13)).unwrap();

@@ -147,8 +147,8 @@ impl Summary {
 
 /// What clients will notice.
 fn clients(plan: &Plan) -> String {
-    let effects = plan.effects();
-    let count = |effect| effects.get(&effect).copied().unwrap_or(0);
+    let noticed = || plan.changes().filter(|(_, _, change)| !change.unnoticed);
+    let count = |effect| noticed().filter(|(_, _, change)| change.effect == effect).count();
     let (stops, restarts) = (count(Effect::Stop), count(Effect::Restart));
     match (count(Effect::Switchover), restarts + stops) {
         _ if count(Effect::Downtime) > 0 => {
@@ -191,5 +191,27 @@ mod tests {
         for secret in source.secrets.values() {
             assert!(!report.to_string().contains(secret.expose()), "a secret is in the report");
         }
+    }
+
+    #[test]
+    fn only_restarts_that_cut_clients_off_are_told_to_them() {
+        let source = source(THREE, Trust::settled("ca", "0"));
+        let seen =
+            || crate::live::Observation { facts: crate::live::fixture::facts(13), fields: BTreeMap::new() };
+        let told = |unit: &str| {
+            let mut observed: crate::live::Observed =
+                source.cluster.nodes.keys().map(|node| (node.clone(), seen())).collect();
+            for seen in observed.values_mut() {
+                let fields =
+                    [("active", "active"), ("enabled", "enabled"), ("restart", "stale"), ("reload", "fresh")];
+                let fields = fields.map(|(key, value)| (key.to_owned(), value.to_owned()));
+                seen.fields.insert(crate::resource::Id::new("unit", unit), fields.into());
+            }
+            let plan = crate::plan::build(&source, &observed, time::OffsetDateTime::UNIX_EPOCH).unwrap();
+            assert_eq!(plan.effects()[&Effect::Restart], 3);
+            clients(&plan)
+        };
+        assert_eq!(told("etcd"), "clients will notice nothing");
+        assert!(told("pgbouncer").contains("3 restarts, one node at a time"), "{}", told("pgbouncer"));
     }
 }

@@ -103,7 +103,7 @@ pub struct SavedChange {
     pub id: Id,
     /// Digest of the calls that make it, contents included.
     pub calls: String,
-    /// Digest of what was seen of the resource.
+    /// Digest of what was seen of the resource, or of what the change says of it.
     pub seen: String,
     /// It is made once for the cluster, on whichever node.
     pub cluster_wide: bool,
@@ -152,7 +152,7 @@ impl Saved {
             node: node.clone(),
             id: change.id.clone(),
             calls: digest(change),
-            seen: seen(observed, node, &change.id),
+            seen: seen(observed, node, change),
             cluster_wide: change.cluster_wide,
         });
         changes.collect()
@@ -195,16 +195,20 @@ impl Saved {
     }
 }
 
-fn seen(observed: &Observed, node: &NodeName, id: &Id) -> String {
-    let fields = observed.get(node).and_then(|seen| seen.fields.get(id)).cloned();
-    // Only what it is counts, not since when.
-    let fields = fields.map(|mut fields| {
-        for since in ["mtime", "ctime", "since"] {
-            fields.remove(since);
+/// What was seen of what a change is about. Live state has no fields of its own: one probe tells of all that a daemon
+/// has, with much that moves by itself (positions in logs, revisions). Of that, what counts is what the change says.
+fn seen(observed: &Observed, node: &NodeName, change: &Change) -> String {
+    let text = match observed.get(node).and_then(|seen| seen.fields.get(&change.id)) {
+        Some(fields) => {
+            // Only what it is counts, not since when.
+            let since = ["mtime", "ctime", "since"];
+            let fields: BTreeMap<_, _> =
+                fields.iter().filter(|(key, _)| !since.contains(&key.as_str())).collect();
+            serde_json::to_string(&fields)
         }
-        fields
-    });
-    sha256(serde_json::to_string(&fields).unwrap_or_default().as_bytes())
+        None => serde_json::to_string(&(&change.reason, &change.diff)),
+    };
+    sha256(text.unwrap_or_default().as_bytes())
 }
 
 /// One digest over the calls of a change, with everything that they carry. Each part goes in with its length, so that
@@ -335,6 +339,33 @@ mod tests {
         let plan = build(&source, &after, NOW).unwrap();
         let Stale(moved) = saved.require_nodes(&plan, &after, false).unwrap_err();
         assert_eq!(moved, ["n1: file /etc/hosts is not what it was when the plan was made"]);
+    }
+
+    /// The same nodes with PostgreSQL on `n1`, whose role `app` may have so many connections.
+    fn limited(observed: &Observed, limit: i32, etcd: &str) -> Observed {
+        use base64::Engine;
+        let app = serde_json::json!({ "login": true, "limit": limit, "password": null, "member_of": [] });
+        let main = serde_json::json!({ "roles": { "app": app }, "databases": {} });
+        let main = base64::engine::general_purpose::STANDARD.encode(main.to_string());
+        let mut observed = observed.clone();
+        let fields = &mut observed.get_mut(&NodeName::from("n1")).unwrap().fields;
+        fields.insert(Id::new("postgresql", "objects"), Fields::from([("main".into(), main)]));
+        fields.insert(crate::live::etcd_id(), Fields::from([("status".into(), etcd.into())]));
+        observed
+    }
+
+    #[test]
+    fn live_state_that_was_changed_since_refuses_the_plan_and_what_moves_by_itself_does_not() {
+        let source = source(THREE, Trust::settled("ca", "0"));
+        let before = limited(&bare(&source), 5, "one");
+        let (saved, _) = saved(&source, &before);
+        let refused = |after: &Observed| {
+            let plan = build(&source, after, NOW).unwrap();
+            saved.require_nodes(&plan, after, false).err().map(|Stale(moved)| moved)
+        };
+        assert_eq!(refused(&limited(&before, 5, "another")), None);
+        let moved = vec!["n1: role app is not what it was when the plan was made".to_owned()];
+        assert_eq!(refused(&limited(&before, 6, "one")), Some(moved));
     }
 
     #[test]

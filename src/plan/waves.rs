@@ -15,6 +15,7 @@ use crate::cluster::NodeName;
 use crate::live::{self, ClusterView, Observed};
 use crate::render::Source;
 use crate::resource::{Change, Effect};
+use crate::role::Manifest;
 
 /// So many nodes may change at the same time without one of them going first.
 const FEW: usize = 4;
@@ -27,6 +28,7 @@ pub fn arrange(
     steps: BTreeMap<NodeName, Vec<Change>>,
 ) -> Option<PhasePlan> {
     let leader = ClusterView::read(source, observed)
+        .filter(|_| manifests(source, phase).any(|manifest| manifest.rolling.leader_last))
         .and_then(|view| view.leader().map(|leader| NodeName::from(leader.name.as_str())));
     let mut shared = Wave::default();
     let mut gentle = Wave::default();
@@ -56,7 +58,7 @@ pub fn arrange(
             continue;
         }
         let effect = own.iter().map(|change| change.effect).max().unwrap_or_default();
-        let leads = phase.name == "patroni" && leader.as_ref() == Some(&node);
+        let leads = leader.as_ref() == Some(&node);
         let mut step = Step { node, changes: own };
         if source.trust.severed {
             step.at_once();
@@ -144,11 +146,14 @@ fn leader_waves(source: &Source, observed: &Observed, step: Step) -> Vec<Wave> {
     waves.into_iter().filter(|steps| !steps.is_empty()).map(|steps| Wave { steps }).collect()
 }
 
+fn manifests<'a>(source: &'a Source, phase: &'a Phase) -> impl Iterator<Item = &'a Manifest> {
+    source.library.roles.values().filter(|manifest| manifest.phase == phase.name)
+}
+
 /// What the roles of this phase that the cluster runs allow, the least of it.
 fn at_a_time(source: &Source, phase: &Phase) -> usize {
     let runs = |role: &str| source.cluster.with_role(role).next().is_some();
-    let manifests = source.library.roles.values().filter(|manifest| manifest.phase == phase.name);
-    manifests
+    manifests(source, phase)
         .filter(|manifest| runs(&manifest.role))
         .map(|manifest| manifest.rolling.at_a_time)
         .filter(|count| *count > 0)

@@ -399,6 +399,7 @@ fn unit_of(manifest: &Manifest, unit: &crate::role::Unit, more: &[String]) -> Un
         name: unit.name.clone(),
         no_block: unit.no_block,
         stays: unit.running,
+        clients: unit.clients,
         restart_on: with(Takes::Restart),
         reload_on: with(Takes::Reload).into_iter().chain(more.iter().cloned()).collect(),
     }

@@ -181,6 +181,8 @@ pub struct Change {
     pub reason: String,
     /// What clients will notice.
     pub effect: Effect,
+    /// No client is connected to what restarts.
+    pub unnoticed: bool,
     /// What was changed on the node since we last wrote it, where that can be told.
     pub drift: Option<String>,
     /// What the inventory would have to say for what is there to stay, as YAML; where it can say that and says nothing
@@ -226,6 +228,7 @@ impl Change {
             verb,
             reason: reason.into(),
             effect: Effect::None,
+            unnoticed: false,
             drift: None,
             adopt: None,
             diff: None,

@@ -118,6 +118,7 @@ impl Resource for File {
             verb,
             reason,
             effect: Effect::None,
+            unnoticed: false,
             drift: drift(seen),
             adopt: None,
             diff: Some(diff),

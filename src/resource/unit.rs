@@ -15,6 +15,8 @@ pub struct Unit {
     pub no_block: bool,
     /// It stays active; otherwise it only has to be enabled, and is started once when its files change.
     pub stays: bool,
+    /// Clients are connected to it, or through it.
+    pub clients: bool,
     /// Files that it takes by a restart only.
     pub restart_on: Vec<String>,
     /// Files that it takes by a reload.
@@ -98,6 +100,7 @@ impl Resource for Unit {
             change.drift = Some(format!("{what} on the node{}", moment("; not running since", since)));
         }
         change.effect = if self.stays { effect } else { effect.min(Effect::Start) };
+        change.unnoticed = !self.clients;
         Ok(Some(change))
     }
 }
@@ -116,6 +119,7 @@ mod tests {
             name: "haproxy".into(),
             no_block: false,
             stays: true,
+            clients: true,
             restart_on: vec!["/etc/systemd/system/haproxy.service.d/10-deploy.conf".into()],
             reload_on: vec!["/etc/haproxy/haproxy.cfg".into(), "/etc/haproxy/tls/server.pem".into()],
         };

@@ -227,6 +227,14 @@ fn everything_renders_on_every_release_and_in_both_families() {
 }
 
 #[test]
+fn patroni_comes_with_the_driver_of_etcd() {
+    let patroni = &library().roles["patroni"];
+    assert!(
+        patroni.packages.iter().any(|package| package.name == "python3-etcd" && package.debian.is_none())
+    );
+}
+
+#[test]
 fn only_patroni_3_gets_the_guard_of_its_lock() {
     let guard = Path::new("/usr/local/lib/deploy/patroni_safe.py");
     assert!(render(12, false).contains_key(guard));

@@ -282,6 +282,9 @@ pub struct Unit {
     /// The phase in which it is stopped on a node that has lost the role; without one it is left as it is.
     #[serde(default)]
     pub retired_in: Option<String>,
+    /// Clients are connected to it, or through it: a restart cuts them off.
+    #[serde(default = "yes")]
+    pub clients: bool,
 }
 
 /// A port and who may reach it.

@@ -23,9 +23,10 @@ pub fn is_label(name: &str) -> bool {
     inner && (1..=63).contains(&name.len()) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// A host name (RFC 1123) in lower case, of one label or more.
+/// A host name (RFC 1123) in lower case, of one label or more. Numbers alone are an address, or a part of one.
 pub fn is_host_name(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_label) && name.parse::<std::net::IpAddr>().is_err()
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253 && name.split('.').all(is_label) && !name.split('.').all(is_number)
 }
 
 /// An SQL name that needs no quotes: the name of a database, a role or a schema.
@@ -130,7 +131,9 @@ mod tests {
 
     #[test]
     fn ordinary_names_fit() {
-        assert!(["n1", "db-eu-1", "9a"].iter().all(|name| is_label(name)));
+        assert!(["n1", "db-eu-1", "9a"].iter().all(|name| is_label(name) && is_host_name(name)));
+        assert!(["1.example", "a.1"].iter().all(|name| is_host_name(name)));
+        assert!(!["03", "10.1", "10.0.0.1"].iter().any(|name| is_host_name(name)));
         assert!(["app", "_x", "order_2"].iter().all(|name| is_identifier(name)));
         assert!(["uuid-ossp", "pg_trgm"].iter().all(|name| is_extension(name)));
         assert!(["net.core.somaxconn", "net.ipv4.conf.eth0.rp_filter"].iter().all(|name| is_sysctl(name)));

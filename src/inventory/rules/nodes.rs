@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Findings;
-use super::names::{is_host, is_label, is_one_line, is_user};
+use super::names::{is_host, is_host_name, is_label, is_one_line, is_user};
 use crate::inventory::model::{Inventory, Node, OneOrMany};
 use crate::inventory::wording::quoted;
 
@@ -12,11 +12,11 @@ pub fn check(inventory: &Inventory, found: &mut Findings<'_>) {
     let mut addresses: BTreeMap<IpAddr, &str> = BTreeMap::new();
     let mut hosts: BTreeMap<(&str, Option<u16>), &str> = BTreeMap::new();
     for (name, node) in &inventory.nodes {
-        if !is_label(name) || name == "localhost" {
+        if !is_label(name) || !is_host_name(name) || name == "localhost" {
             found.key(
                 &["nodes", name],
                 format!("{} cannot be the name of a machine", quoted(name)),
-                "use lower-case letters, digits and dashes, at most 63, beginning and ending with a letter or a digit",
+                "use lower-case letters, digits and dashes, at most 63, beginning and ending with a letter or a digit, and not digits alone",
             );
         }
         kinds(name, node, found);
