@@ -161,6 +161,6 @@ pub struct Database {
     pub schemas: Vec<String>,
     /// Roles that may read and write every table of its schemas, now and later.
     pub read_write: Vec<String>,
-    /// Roles that may read every table of its schemas, now and later.
+    /// Roles that may read every table of its schemas, now and later, and change none: what else they were given is taken.
     pub read_only: Vec<String>,
 }
