@@ -91,7 +91,12 @@ fn resident(source: &Source, name: &str) -> bool {
 fn node(source: &Source, answers: &Answers, name: &NodeName) -> Option<NodeStatus> {
     let node = source.cluster.nodes.get(name)?;
     let seen = answers.observed.get(name);
-    let units = seen.iter().flat_map(|seen| seen.fields.iter()).filter(|(id, _)| id.kind == "unit");
+    // A unit whose role has left the node is asked about as well, and has nothing to run for.
+    let roles = source.library.roles.values().filter(|manifest| node.roles.contains(&manifest.role));
+    let own: BTreeSet<&str> =
+        roles.flat_map(|manifest| &manifest.units).map(|unit| unit.name.as_str()).collect();
+    let units = seen.iter().flat_map(|seen| seen.fields.iter());
+    let units = units.filter(|(id, _)| id.kind == "unit" && own.contains(id.name.as_str()));
     let mut deployed = false;
     let mut states = BTreeMap::new();
     for (id, fields) in units {
