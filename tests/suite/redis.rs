@@ -15,7 +15,7 @@ const LOSS: Duration = Duration::from_secs(10);
 /// A planned move holds writes back for no longer.
 const MOVE: Duration = Duration::from_secs(3);
 /// Two cores play all machines at once, and a client has to find the new primary.
-const SLACK: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(3);
 const HEALING: Duration = Duration::from_secs(90);
 
 /// The node of the primary, as `status` shows it.
