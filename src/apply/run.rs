@@ -247,7 +247,7 @@ impl Apply {
                 });
             }
             // Whoever has to wait for an approved move is known only when it is made.
-            for (node, change) in current.changes().filter(|(_, change)| !change.ahead) {
+            for (node, change) in current.changes().filter(|(_, change)| change.ahead.is_none()) {
                 if !approved.changes().any(|(on, known)| covers(on, known, node, change)) {
                     return Err(ApplyError::Moved {
                         node: node.clone(),

@@ -192,7 +192,7 @@ fn own(source: &Source, node: &NodeName, machine: &Node) -> [String; 3] {
 pub fn checkpoint(source: &Source, leader: &NodeName, why: &str) -> Option<Change> {
     let call = leading("members_ready", source, leader, source.cluster.nodes.get(leader)?);
     let mut change = Change::new(Id::new("postgresql", "checkpoint"), Verb::Run, why, Order::Prepare, call);
-    change.ahead = true;
+    change.ahead = Some(Effect::Switchover);
     Some(change)
 }
 

@@ -9,7 +9,7 @@ use super::table::tables;
 use super::{Observed, Placed, fields, text};
 use crate::cluster::NodeName;
 use crate::render::{Source, pools};
-use crate::resource::{Call, Change, Id, Order, Payload, Verb};
+use crate::resource::{Call, Change, Effect, Id, Order, Payload, Verb};
 use crate::secrets::Secret;
 
 /// HAProxy's port that leads to the leader.
@@ -60,17 +60,22 @@ pub fn console(observed: &Observed, node: &NodeName) -> Option<Console> {
     Some(parse(&text(fields(observed, node, &id())?, "console")?))
 }
 
-/// Moves every connection to HAProxy, where PgBouncer runs, as soon as no transaction uses it.
+/// Moves every connection to HAProxy, where PgBouncer runs, as soon as no transaction uses it: when HAProxy has reloaded
+/// everywhere, and every few seconds until then, because a worker of before may end earlier, or the run may die.
 pub fn reconnects(source: &Source, observed: &Observed) -> Vec<Placed> {
     let nodes = source.cluster.with_role("pgbouncer").map(|(node, _)| node);
     let running = nodes.filter(|node| console(observed, node).is_some());
     running
-        .map(|node| {
-            let call = Call::new("pgbouncer_reconnect", Vec::<String>::new());
-            let id = Id::new("pgbouncer", "connections");
-            let mut change = Change::new(id, Verb::Run, "HAProxy reloads", Order::Activate, call);
-            change.last = true;
-            (node.clone(), change)
+        .flat_map(|node| {
+            let change = |name: &str, function: &'static str| {
+                let call = Call::new(function, Vec::<String>::new());
+                Change::new(Id::new("pgbouncer", name), Verb::Run, "HAProxy reloads", Order::Activate, call)
+            };
+            let mut until = change("connections until then", "pgbouncer_reconnects");
+            until.ahead = Some(Effect::Reload);
+            let mut then = change("connections", "pgbouncer_reconnect");
+            then.last = true;
+            [(node.clone(), until), (node.clone(), then)]
         })
         .collect()
 }
@@ -90,7 +95,7 @@ pub fn holds(source: &Source, observed: &Observed) -> Vec<Placed> {
             let id = Id::new("pgbouncer", "transactions");
             let reason = "wait while the leadership moves";
             let mut change = Change::new(id, Verb::Run, reason, Order::Prepare, call);
-            change.ahead = true;
+            change.ahead = Some(Effect::Switchover);
             (node.clone(), change)
         })
         .collect()

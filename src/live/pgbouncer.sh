@@ -15,7 +15,20 @@ pgbouncer_probe() {
 
 # pgbouncer_reconnect : each connection to a server is opened anew as soon as it is free.
 pgbouncer_reconnect() {
+    systemctl stop deploy-reconnects.service 2>/dev/null || true
     pgbouncer_console -c RECONNECT
+}
+
+# pgbouncer_reconnects : the same every 10 s from now on, until it is done by the function above, for 5 min at most.
+pgbouncer_reconnects() {
+    systemctl stop deploy-reconnects.service 2>/dev/null || true
+    # shellcheck disable=SC2016 # for the shell that it starts
+    systemd-run --quiet --collect --unit=deploy-reconnects --setenv=PATH="$PATH" sh -c '
+        for _ in $(seq 30); do
+            sleep 10
+            timeout 5 setpriv --reuid postgres --regid postgres --init-groups \
+                psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer -c RECONNECT pgbouncer
+        done'
 }
 
 # pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of

@@ -169,7 +169,7 @@ impl Step {
     /// New certificates, what takes them, and what follows from that.
     fn only_certificates(&self) -> bool {
         let is = |kind: &'static str| move |change: &Change| change.id.kind == kind;
-        let own = || self.changes.iter().filter(|change| !change.last);
+        let own = || self.changes.iter().filter(|change| !change.last && change.ahead.is_none());
         let gentle =
             self.changes.iter().all(|change| change.effect <= Effect::Restart && change.verb != Verb::Delete);
         gentle
@@ -180,19 +180,22 @@ impl Step {
 
 impl Wave {
     /// A gate behind it would have nothing to look at: what the cluster has in common, which may come before anything
-    /// runs, or what goes ahead of a move.
+    /// runs, or what goes ahead of others.
     pub fn ungated(&self) -> bool {
         let changes = || self.steps.iter().flat_map(|step| &step.changes);
-        changes().all(|change| change.cluster_wide) || changes().all(|change| change.ahead)
+        changes().all(|change| change.cluster_wide) || changes().all(|change| change.ahead.is_some())
     }
 }
 
 impl PhasePlan {
-    /// Drops changes, what goes ahead of a move that is dropped, and the steps and waves that have none left.
+    /// Drops changes, what goes ahead of those that are dropped, and the steps and waves that have none left.
     pub fn retain(&mut self, keep: impl Fn(&NodeName, &Change) -> bool) {
-        let moves =
-            self.changes().any(|(node, change)| change.effect == Effect::Switchover && keep(node, change));
-        let keep = |node: &NodeName, change: &Change| if change.ahead { moves } else { keep(node, change) };
+        let kept = self.changes().filter(|(node, change)| change.ahead.is_none() && keep(node, change));
+        let effects: BTreeSet<Effect> = kept.map(|(_, change)| change.effect).collect();
+        let keep = |node: &NodeName, change: &Change| match change.ahead {
+            Some(effect) => effects.contains(&effect),
+            None => keep(node, change),
+        };
         for wave in &mut self.waves {
             for step in &mut wave.steps {
                 step.changes.retain(|change| keep(&step.node, change));

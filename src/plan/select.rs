@@ -139,12 +139,13 @@ impl Selection {
         for phase in &mut plan.phases {
             let name = phase.phase.name;
             let wanted = self.wants(name);
-            let own =
-                |node: &NodeName, change: &Change| !change.last && !change.ahead && nodes.contains(node);
+            let own = |node: &NodeName, change: &Change| {
+                !change.last && change.ahead.is_none() && nodes.contains(node)
+            };
             let any = phase.changes().any(|(node, change)| own(node, change));
             let left = |node: &NodeName, last: bool| wanted && any && (nodes.contains(node) || last);
             for (node, _) in
-                phase.changes().filter(|(node, change)| !change.ahead && !left(node, change.last))
+                phase.changes().filter(|(node, change)| change.ahead.is_none() && !left(node, change.last))
             {
                 let entry = hidden.entry(name).or_insert_with(|| Hidden {
                     phase: name,

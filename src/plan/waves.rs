@@ -1,6 +1,6 @@
 //! In what order the nodes of a phase are changed, so that no quorum and no leader is lost.
 //!
-//! What the cluster shares goes first, then what clients cannot notice, everywhere at once. Restarts follow, as many at
+//! What the cluster shares goes first, and what prepares the rest; then what clients cannot notice, everywhere at once. Restarts follow, as many at
 //! a time as the role allows; the leader of PostgreSQL is last, after its leadership has moved. Only where PostgreSQL
 //! itself wants its leader restarted before its standbys does it go ahead of them, in its place. Services that leave a node
 //! do so one at a time when all that stays holds. Behind all of them comes what follows from them.
@@ -31,6 +31,7 @@ pub fn arrange(
         .filter(|_| manifests(source, phase).any(|manifest| manifest.rolling.leader_last))
         .and_then(|view| view.leader().map(|leader| NodeName::from(leader.name.as_str())));
     let mut shared = Wave::default();
+    let mut prepared = Wave::default();
     let mut gentle = Wave::default();
     let mut rolling: Vec<Step> = Vec::new();
     let mut ahead = Wave::default();
@@ -42,6 +43,10 @@ pub fn arrange(
         let (common, own): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.cluster_wide);
         if !common.is_empty() {
             shared.steps.push(Step { node: node.clone(), changes: common });
+        }
+        let (before, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|change| change.ahead.is_some());
+        if !before.is_empty() {
+            prepared.steps.push(Step { node: node.clone(), changes: before });
         }
         let (last, own): (Vec<_>, Vec<_>) = own.into_iter().partition(|change| change.last);
         if !last.is_empty() {
@@ -74,7 +79,7 @@ pub fn arrange(
     }
     let canary = if source.trust.severed { Wave::default() } else { gentle.canary(leader.as_ref()) };
     let mut waves: Vec<Wave> =
-        [shared, canary, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();
+        [shared, prepared, canary, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();
     let at_a_time = at_a_time(source, phase);
     waves.extend(one_after_the_other(rolling, at_a_time));
     if let Some(step) = leading {

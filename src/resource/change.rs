@@ -196,8 +196,9 @@ pub struct Change {
     pub cluster_wide: bool,
     /// It is made when every other change of its phase is, on all nodes, and the gates hold.
     pub last: bool,
-    /// It prepares a move of the leadership, and ends by itself: it stays with that move, and no gate waits behind it.
-    pub ahead: bool,
+    /// It prepares what has this effect in its phase, and ends by itself: it stays in a plan with that, and no gate waits
+    /// behind it.
+    pub ahead: Option<Effect>,
     /// A new connection has to confirm it, by this call, or it takes itself back.
     pub confirm: Option<Call>,
 }
@@ -235,7 +236,7 @@ impl Change {
             calls: vec![(order, call)],
             cluster_wide: false,
             last: false,
-            ahead: false,
+            ahead: None,
             confirm: None,
         }
     }

@@ -125,7 +125,7 @@ impl Resource for File {
             calls,
             cluster_wide: false,
             last: false,
-            ahead: false,
+            ahead: None,
             confirm: None,
         }))
     }
