@@ -1,4 +1,4 @@
-//! The lab's cable and its way out: a bridge with the host's address, forwarding, masquerading.
+//! The lab's cable and its way out: a bridge with the host's address, forwarding to package sources, masquerading.
 //!
 //! All rules carry the lab's comment, so that those of a killed lab are found and replaced. Two kernel settings are
 //! raised for the whole host and stay so after `down`, for others may by then rely on them: net.ipv4.ip_forward, and
@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 
+use super::sources;
 use super::spec::Lab;
 use super::tools::{self, SHORT};
 
@@ -104,17 +105,26 @@ async fn bridge(lab: &Lab) -> Result<()> {
     tools::run("ip", &["link", "set", &bridge, "up"], SHORT).await.map(drop)
 }
 
-/// Puts the lab's rules in place of those it had, in one transaction.
+/// Puts the lab's rules in place of those it had, in one transaction. Nodes reach each other, and outside only what they
+/// install packages from; nobody outside reaches them.
 async fn rules(lab: &Lab) -> Result<()> {
     let (bridge, subnet, comment) = (lab.bridge(), lab.subnet, lab.comment());
     let tagged = format!("-m comment --comment {comment}");
     let nat = [format!("-A POSTROUTING -s {subnet} ! -o {bridge} {tagged} -j MASQUERADE")];
-    // First in the chain: the host's own policy may be to forward nothing.
-    let filter = [
-        format!("-I FORWARD 1 -i {bridge} {tagged} -j ACCEPT"),
-        format!("-I FORWARD 1 -o {bridge} {tagged} -j ACCEPT"),
-        format!("-I FORWARD 1 -i ds-{}-+ {tagged} -j ACCEPT", lab.tag),
+    let ours = format!("ds-{}-+", lab.tag);
+    let known = "-m conntrack --ctstate RELATED,ESTABLISHED";
+    let mut filter = vec![
+        format!("-i {ours} {tagged} -j ACCEPT"),
+        format!("-i {bridge} -o {bridge} {tagged} -j ACCEPT"),
+        format!("-i {bridge} {known} {tagged} -j ACCEPT"),
+        format!("-o {bridge} {known} {tagged} -j ACCEPT"),
+        format!("-i {bridge} -p udp --dport 53 {tagged} -j ACCEPT"),
     ];
+    let ways = sources::ports(lab.spec.release).await;
+    filter.extend(ways.iter().map(|port| format!("-i {bridge} -p tcp --dport {port} {tagged} -j ACCEPT")));
+    filter.extend(["-i", "-o"].map(|way| format!("{way} {bridge} {tagged} -j REJECT")));
+    // First in the chain: the host's own policy may be to forward nothing.
+    let filter: Vec<String> = filter.iter().rev().map(|rule| format!("-I FORWARD 1 {rule}")).collect();
     restore(lab, &nat, &filter).await
 }
 

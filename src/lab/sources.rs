@@ -4,7 +4,7 @@
 //! the host's own release are taken, with their suites renamed; third parties' are left out. A host without any
 //! leaves the nodes with mmdebstrap's default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,6 +67,22 @@ pub(super) async fn settings(sources: &str) -> Result<Files> {
         files.insert("/etc/apt/sources.list".into(), Vec::new());
     }
     Ok(files)
+}
+
+/// The TCP ports that nodes need outside: those of the web, of name servers, and of sources and proxies elsewhere.
+pub(super) async fn ports(release: Release) -> BTreeSet<u16> {
+    let dump = tools::run("apt-config", &["dump", "Acquire"], SHORT).await.unwrap_or_default();
+    let mut ports = BTreeSet::from([53, 80, 443]);
+    ports.extend(named_ports(&adapted(release)).chain(named_ports(&acquire(&dump))));
+    ports
+}
+
+/// The ports that addresses in a text name.
+fn named_ports(text: &str) -> impl Iterator<Item = u16> {
+    text.split("://").skip(1).filter_map(|rest| {
+        let host = rest.split(['/', '"', ' ', '\n']).next()?;
+        host.rsplit_once(':')?.1.parse().ok()
+    })
 }
 
 /// A node's hosts file: its own name as Debian's installer writes it, and what the host knows of others.
@@ -207,6 +223,12 @@ mod tests {
             adapt_deb822(text, "bookworm", Release::Debian13),
             "Types: deb\nURIs: http://mirror.test/debian\nSuites: trixie trixie-updates\nComponents: main\nSigned-By: /k.gpg\n\n"
         );
+    }
+
+    #[test]
+    fn the_ports_of_sources_and_proxies_are_read() {
+        let text = "URIs: http://mirror.test:3142/debian https://user:word@plain.test/x\nAcquire::http::Proxy \"http://[fd00::1]:8080/\";\n";
+        assert_eq!(named_ports(text).collect::<Vec<_>>(), [3142, 8080]);
     }
 
     #[test]

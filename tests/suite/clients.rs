@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::outsider::Outsider;
+use crate::outsider::{BEYOND, Outsider};
 
 /// Every listening port of every node is tried by a client that is no administrator.
 const CLIENT: u8 = 200;
@@ -80,9 +80,28 @@ pub fn psql(cluster: &mut Cluster) -> Result<String> {
 /// administrator's also SSH and HAProxy's statistics.
 pub fn exposure(cluster: &mut Cluster) -> Result<String> {
     let tried = only(cluster, &[5000, 5001, 5002])?;
+    ways_out(cluster)?;
     Ok(format!(
         "{tried} ports tried by a client: 6432 of the app nodes and 5000 to 5002 of the managers answer"
     ))
+}
+
+/// A node of the lab reaches what it installs packages from, and nothing else outside.
+fn ways_out(cluster: &Cluster) -> Result<()> {
+    let beyond = Outsider::beyond()?;
+    let mut listener = beyond.listen(&[80, 5432])?;
+    let node = cluster.names().next().context("no nodes")?;
+    let reached = [80, 5432].map(|port| {
+        let connect =
+            format!("timeout 3 bash -c '</dev/tcp/{BEYOND}/{port}' 2>/dev/null && echo yes || echo no");
+        cluster.on(node, &connect)
+    });
+    listener.kill()?;
+    listener.wait()?;
+    let [web, other] = reached;
+    let (web, other) = (web?, other?);
+    ensure!(web == "yes" && other == "no", "outside, port 80 is reached: {web}, port 5432: {other}");
+    Ok(())
 }
 
 /// Tries every listening port as a client: 6432 and Redis of the app nodes, and `managers` of the managers may answer, also at the

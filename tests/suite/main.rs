@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     }
     let watchdog = Watchdog::start();
     let mut passed = 0;
-    let mut failures: Vec<String> = Vec::new();
+    let mut failures: Vec<(String, String)> = Vec::new();
     for group in &GROUPS {
         let first = group.scenarios.first().map_or("", |(name, _)| name);
         let chosen = |name: &str| wanted(group, name);
@@ -117,8 +117,9 @@ fn main() -> ExitCode {
         for (name, run) in group.scenarios.iter().filter(|(name, _)| *name == first || chosen(name)) {
             let title = format!("{}/{name}", group.name);
             if let Some(why) = &lost {
-                println!("FAILED  {title}: the cluster has not recovered from `{why}`");
-                failures.push(title);
+                let why = format!("the cluster has not recovered from `{why}`");
+                println!("FAILED  {title}: {why}");
+                failures.push((title, why));
                 continue;
             }
             let begun = Instant::now();
@@ -132,22 +133,21 @@ fn main() -> ExitCode {
                     passed += 1;
                 }
                 Err(error) => {
-                    println!(
-                        "FAILED  {title:<34} {seconds:>6.1} s\n        {}",
-                        format!("{error:#}").replace('\n', "\n        ")
-                    );
+                    let why = format!("{error:#}").replace('\n', "\n        ");
+                    println!("FAILED  {title:<34} {seconds:>6.1} s\n        {why}");
                     if *name == first || !cluster.recover() {
                         lost = Some(title.clone());
                     }
-                    failures.push(title);
+                    failures.push((title, why));
                 }
             }
         }
         cluster.end();
     }
     figures::print();
-    for title in &failures {
-        println!("failed: {title}");
+    // Once more, where whoever reads only the end of a long log finds it.
+    for (title, why) in &failures {
+        println!("failed: {title}: {why}");
     }
     let skipped = if words.is_empty() { BY_NAME.len() } else { 0 };
     println!("suite: {passed} passed, {} failed, {skipped} skipped", failures.len());
