@@ -78,6 +78,11 @@ fn what_holds_data_and_what_is_switched_off_is_left_as_it_is() {
     }
     let plan = planned("");
     assert_eq!(stopped(&plan, "redis-server").len(), 6);
+    // What a Sentinel knew is worth nothing to the one that may come in its place.
+    let mut stops = plan.changes().map(|(_, _, change)| change).filter(|change| change.verb == Verb::Delete);
+    let stop = stops.find(|change| change.id.name == "redis-sentinel").unwrap();
+    let call = format!("{:?}", stop.calls);
+    assert!(call.contains("/etc/redis/cluster/sentinel.conf") && !call.contains("redis.conf"), "{call}");
     let own = stopped(&plan, "redis-sentinel");
     assert_eq!(own, ["a1", "w1", "w2", "w3"].map(|node| format!("sentinel: {node}")));
 }

@@ -237,11 +237,15 @@ impl Builder<'_> {
             let elsewhere = || cluster.with_role(&manifest.role).next().is_some();
             !self.node.roles.contains(&manifest.role) && (manifest.placed_by.is_some() || elsewhere())
         });
-        let units =
-            lost.flat_map(|manifest| &manifest.units).filter(|unit| !own.contains(unit.name.as_str()));
-        units
-            .filter_map(|unit| Some((unit.retired_in.clone()?, Retired { name: unit.name.clone() })))
-            .collect()
+        let retired = lost.flat_map(|manifest| {
+            let units = manifest.units.iter().filter(|unit| !own.contains(unit.name.as_str()));
+            units.filter_map(|unit| {
+                let seeds = manifest.files.iter().filter(|file| file.seed);
+                let kept = seeds.map(|file| file.path.clone()).collect();
+                Some((unit.retired_in.clone()?, Retired { name: unit.name.clone(), kept }))
+            })
+        });
+        retired.collect()
     }
 
     fn file(&self, manifest: &Manifest, file: &crate::role::File) -> Result<File, RenderError> {

@@ -9,6 +9,9 @@ use super::{Arg, Call, Change, Context, Effect, Fields, Id, Order, Refusal, Reso
 pub struct Retired {
     /// Name without `.service`.
     pub name: String,
+    /// Files that the service itself kept. Where it came back, they would say what was true when it left: another primary,
+    /// other passwords.
+    pub kept: Vec<String>,
 }
 
 impl Retired {
@@ -47,7 +50,7 @@ impl Resource for Retired {
             return Ok(None);
         }
         // First of all in its step: a keepalived that no longer hears the others would take their address.
-        let call = Call::new("retired_stop", [self.name.clone()]);
+        let call = Call::new("retired_stop", std::iter::once(&self.name).chain(&self.kept).cloned());
         let reason = "its role is not on this node any more";
         let mut change = Change::new(self.id(), Verb::Delete, reason, Order::Prepare, call);
         if runs(seen) {
@@ -63,7 +66,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn compare(seen: &[(&str, &str)]) -> Option<(Verb, Effect)> {
-        let unit = Retired { name: "keepalived".into() };
+        let unit = Retired { name: "keepalived".into(), kept: Vec::new() };
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let context = Context { changing: &BTreeSet::new(), now: time::OffsetDateTime::UNIX_EPOCH };
         unit.compare(&seen, &context).unwrap().map(|change| (change.verb, change.effect))

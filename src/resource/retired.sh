@@ -20,8 +20,12 @@ retired_asks() {
     "$@"
 }
 
-# retired_stop UNIT : from now on it is whoever's who starts it.
+# retired_stop UNIT FILE… : from now on it is whoever's who starts it. The files it kept itself go with it.
 retired_stop() {
-    systemctl disable --quiet --now "$1.service"
-    rm -f -- "$UNIT_STAMPS/$1.restart" "$UNIT_STAMPS/$1.reload"
+    retired_unit=$1
+    shift
+    systemctl stop "$retired_unit.service"
+    rm -f -- "$@"
+    systemctl disable --quiet "$retired_unit.service"
+    rm -f -- "$UNIT_STAMPS/$retired_unit.restart" "$UNIT_STAMPS/$retired_unit.reload"
 }

@@ -1,5 +1,6 @@
 //! Eight Debian 13 machines: three managers, three workers, two apps. From nothing to every failure.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -58,8 +59,9 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("changed-host-key", guards::changed_host_key),
     ("lockout", guards::lockout),
     ("lowered", lowered),
-    ("grown", left::grown),
     ("left", left::left),
+    // After it: the Sentinel that it takes away comes back.
+    ("grown", left::grown),
     ("virtual-ip-refused", virtual_ip::refused),
     ("virtual-ip-held-twice", virtual_ip::held_twice),
     ("applications", applications::deployed),
@@ -120,7 +122,30 @@ pub fn status(cluster: &mut Cluster) -> Result<String> {
         );
         ensure!(!node["kind"].is_null(), "status has no kind for {name}: {node}");
     }
-    Ok(format!("{} nodes with name, kind, address and roles", nodes.len()))
+    for (of, words) in [
+        ("status", &["status"][..]),
+        ("verify", &["verify"]),
+        ("verify", &["check"]),
+        ("certs", &["certs"]),
+        ("history", &["history"]),
+        ("plan", &["plan"]),
+        ("plan", &["drift"]),
+        ("lab", &["lab", "status"]),
+    ] {
+        described(cluster, of, words)?;
+    }
+    Ok(format!("{} nodes with name, kind, address and roles; outputs are as their schemas say", nodes.len()))
+}
+
+/// What a command prints as JSON is what its schema says.
+fn described(cluster: &Cluster, of: &str, words: &[&str]) -> Result<()> {
+    let schema = Command::new(env!("CARGO_BIN_EXE_deploy")).args(["schema", of]).output()?;
+    let schema: Value = serde_json::from_slice(&schema.stdout).context("no schema")?;
+    let json = cluster.deploy(&[words, &["--json"]].concat())?.json()?;
+    let flaws: Vec<String> =
+        jsonschema::validator_for(&schema)?.iter_errors(&json).map(|flaw| flaw.to_string()).collect();
+    ensure!(flaws.is_empty(), "{words:?} is not as `schema {of}` says: {flaws:?}");
+    Ok(())
 }
 
 /// A second run changes nothing and costs at most two remote executions for each node.
