@@ -82,7 +82,7 @@ pub enum Command {
     Lock(Lock),
     /// Draw the nodes, their roles and every declared edge; needs no network.
     Graph(Graph),
-    /// Print the JSON schema of inventories, or of what `plan --json` prints.
+    /// Print the JSON schema of inventories, or of what a command prints with `--json`.
     Schema {
         /// Of what.
         #[arg(value_enum, default_value = "inventory")]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -23,7 +24,7 @@ pub use own::WINDOW_DAYS as OWN_WINDOW_DAYS;
 pub const SHELL: &str = include_str!("served.sh");
 
 /// What is to be done about a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Nothing.
@@ -37,7 +38,7 @@ pub enum State {
 }
 
 /// One certificate of one node.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Entry {
     /// The node.
     pub node: NodeName,
@@ -71,7 +72,7 @@ pub struct Entry {
 }
 
 /// One authority.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AuthorityEntry {
     /// Its common name.
     pub subject: String,
@@ -92,7 +93,7 @@ pub struct AuthorityEntry {
 }
 
 /// All of them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Report {
     /// By node, service and name.
     pub certificates: Vec<Entry>,

@@ -94,3 +94,20 @@ pub enum Lab {
         loss: f64,
     },
 }
+
+impl Lab {
+    /// The inventory whose lab it is.
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Up { target, .. }
+            | Self::Down { target }
+            | Self::Status { target }
+            | Self::Exec { target, .. }
+            | Self::Kill { target, .. }
+            | Self::Start { target, .. }
+            | Self::Cut { target, .. }
+            | Self::Heal { target, .. }
+            | Self::Slow { target, .. } => target,
+        }
+    }
+}

@@ -147,6 +147,18 @@ pub enum Lock {
 pub enum Described {
     /// An inventory.
     Inventory,
-    /// The output of `plan --json`.
+    /// The output of `plan --json`, and of `drift --json`.
     Plan,
+    /// The output of `status --json`.
+    Status,
+    /// The output of `verify --json`, and of `check --json`.
+    Verify,
+    /// The output of `certs --json`.
+    Certs,
+    /// The output of `history --json`.
+    History,
+    /// The output of `history show --json`.
+    Run,
+    /// The output of `lab status --json`, and of all that changes a lab.
+    Lab,
 }

@@ -1,9 +1,10 @@
 //! The name of a node.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The name of a node, as the inventory gives it; the rules of the inventory make it a host name of at most 63 letters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct NodeName(String);
 

@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::json;
 
 use super::Global;
 use super::project::Project;
 use crate::cli::Target;
 use crate::exit::Exit;
-use crate::verify::{Outcome, Verdict};
+use crate::verify::{Outcome, Verdict, Verdicts};
 use crate::{preflight, ui};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
@@ -25,7 +24,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
         Err(error) => vec![preflight::identity(Some(words(&error)))],
     };
     if global.json {
-        ui::json(&json!({ "checks": verdicts }));
+        ui::json(&Verdicts { checks: &verdicts });
     } else {
         ui::report(&ui::checks(&verdicts));
     }

@@ -14,7 +14,7 @@ use super::record::state;
 use crate::cli::{History, HistoryCommand};
 use crate::cluster::NodeName;
 use crate::exit::Exit;
-use crate::journal::{self, Record, Shown, Wanted};
+use crate::journal::{self, Record, Runs, Shown, Wanted};
 use crate::observe::{Unanswered, ask_each};
 use crate::transport::Fleet;
 use crate::ui::{self, Hint};
@@ -44,7 +44,7 @@ async fn list(global: &Global, inventory: &Path) -> Result<ExitCode> {
     let here = state().map(|state| Record::listing(&state, files.cluster.name())).unwrap_or_default();
     let runs = journal::runs(&said, &here);
     if global.json {
-        ui::json(&json!({ "runs": runs }));
+        ui::json(&Runs { runs: &runs });
     } else {
         ui::report(&ui::runs(&runs));
     }

@@ -1,11 +1,13 @@
 //! `deploy init`: a first inventory, an identity and the secret store; only what is not there yet.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
+use serde_json::json;
 
+use super::Global;
 use super::project::STORE;
 use super::unwritable;
 use crate::role::Library;
@@ -19,7 +21,33 @@ const INVENTORY: &str = "cluster.yaml";
 /// The variable that seals and opens a store by a passphrase instead.
 const PASSPHRASE: &str = "DEPLOY_PASSPHRASE";
 
-pub fn run(args: &cli::Init) -> Result<ExitCode> {
+pub fn run(global: &Global, args: &cli::Init) -> Result<ExitCode> {
+    let mut said = Vec::new();
+    let done = begin(args, &mut said);
+    // What was written before an error is there.
+    if global.json {
+        let wrote: Vec<_> = said.iter().filter(|said| said.new).map(|said| &said.path).collect();
+        ui::json(&json!({ "wrote": wrote }));
+    } else {
+        said.iter().map(|said| &said.text).for_each(|text| ui::data(&format!("{text}\n")));
+    }
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// What is said of one file.
+struct Said {
+    path: PathBuf,
+    /// It was not there before.
+    new: bool,
+    text: String,
+}
+
+/// A file that was written, and what to know of it.
+fn wrote(path: &Path, what: &str) -> Said {
+    Said { path: path.to_owned(), new: true, text: format!("wrote {}: {what}", path.display()) }
+}
+
+fn begin(args: &cli::Init, said: &mut Vec<Said>) -> Result<()> {
     let folder = &args.folder;
     std::fs::create_dir_all(folder).map_err(|error| {
         let hint = Hint("name a folder, or a path where one can be made".into());
@@ -31,46 +59,43 @@ pub fn run(args: &cli::Init) -> Result<ExitCode> {
         let text = include_str!("init.yaml").replace("CLUSTER", &name);
         inventory::parse("the new inventory", &text)?;
         write_new(&file, &text)?;
-        ui::data(&format!("wrote {}: put your machines into it\n", file.display()));
+        said.push(wrote(&file, "put your machines into it"));
     }
     let roles = Library::with_folder(folder)?.known_roles();
     let loaded = inventory::load(&file, &roles)?;
     let store = folder.join(STORE);
     if store.exists() {
-        ui::data(&format!("{} is there already and stays as it is\n", store.display()));
-        return Ok(ExitCode::SUCCESS);
+        let text = format!("{} is there already and stays as it is", store.display());
+        said.push(Said { path: store, new: false, text });
+        return Ok(());
     }
-    let seal = seal(folder, &loaded.inventory.trust.recipients)?;
+    let seal = seal(folder, &loaded.inventory.trust.recipients, said)?;
     let names: Vec<String> = match &seal {
         Seal::Recipients(recipients) => recipients.iter().map(ToString::to_string).collect(),
         Seal::Passphrase(_) => vec!["whoever knows the passphrase".into()],
     };
     Store::create(&store, &loaded.inventory.name, seal)?.save()?;
-    ui::data(&format!(
-        "wrote {}: safe to commit; these can open it: {}\n",
-        store.display(),
-        names.join(", ")
-    ));
+    said.push(wrote(&store, &format!("safe to commit; these can open it: {}", names.join(", "))));
     let ignore = folder.join(".gitignore");
     if !ignore.exists() {
         // What a killed process may leave of the store's lock is nobody's to commit either.
         write_new(&ignore, &format!("{IDENTITY}\n.secrets.*\n"))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// By the passphrase of the environment where nobody is named, else to everyone who is.
-fn seal(folder: &Path, named: &[String]) -> Result<Seal> {
+fn seal(folder: &Path, named: &[String], said: &mut Vec<Said>) -> Result<Seal> {
     match std::env::var(PASSPHRASE) {
         Ok(passphrase) if named.is_empty() && !passphrase.trim().is_empty() => {
             Ok(Seal::Passphrase(Secret::new(passphrase.trim_end_matches(['\r', '\n']))))
         }
-        _ => Ok(Seal::Recipients(recipients(folder, named)?)),
+        _ => Ok(Seal::Recipients(recipients(folder, named, said)?)),
     }
 }
 
 /// Those that the inventory names, and the identity that this machine has; a new one where it has none.
-fn recipients(folder: &Path, named: &[String]) -> Result<BTreeSet<Recipient>> {
+fn recipients(folder: &Path, named: &[String], said: &mut Vec<Said>) -> Result<BTreeSet<Recipient>> {
     let mut recipients = BTreeSet::new();
     for text in named {
         recipients
@@ -82,10 +107,7 @@ fn recipients(folder: &Path, named: &[String]) -> Result<BTreeSet<Recipient>> {
             let identity = NewIdentity::generate();
             let path = folder.join(IDENTITY);
             identity.write(&path)?;
-            ui::data(&format!(
-                "wrote {}: it opens the store; keep a copy where you keep such things\n",
-                path.display()
-            ));
+            said.push(wrote(&path, "it opens the store; keep a copy where you keep such things"));
             recipients.insert(identity.recipient().clone());
         }
         Err(_) => {}

@@ -17,29 +17,27 @@ use crate::role::Library;
 use crate::ui::{self, Hint};
 
 pub async fn run(global: &Global, command: Lab) -> Result<ExitCode> {
-    match command {
-        Lab::Up { target, debian } => {
-            let spec = spec(&target, debian)?;
-            lab::up(&spec, &ui::talk).await?;
-            show(global, &spec)?;
-        }
-        Lab::Down { target } => lab::down(&spec(&target, None)?).await?,
-        Lab::Status { target } => show(global, &spec(&target, None)?)?,
-        Lab::Exec { target, node, command } => {
-            let status = lab::exec(&spec(&target, None)?, &node, &command).await?;
+    let debian = if let Lab::Up { debian, .. } = &command { *debian } else { None };
+    let spec = spec(command.target(), debian)?;
+    match &command {
+        Lab::Up { .. } => lab::up(&spec, &ui::talk).await?,
+        Lab::Down { .. } => lab::down(&spec).await?,
+        Lab::Status { .. } => {}
+        Lab::Exec { node, command, .. } => {
+            let status = lab::exec(&spec, node, command).await?;
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             return Ok(code.map_or(ExitCode::FAILURE, ExitCode::from));
         }
-        Lab::Kill { target, nodes } => lab::kill(&spec(&target, None)?, &nodes).await?,
-        Lab::Start { target, nodes } => lab::start(&spec(&target, None)?, &nodes).await?,
-        Lab::Cut { target, nodes, from } => {
-            let from = (!from.is_empty()).then_some(from.as_slice());
-            lab::cut(&spec(&target, None)?, &nodes, from).await?;
+        Lab::Kill { nodes, .. } => lab::kill(&spec, nodes).await?,
+        Lab::Start { nodes, .. } => lab::start(&spec, nodes).await?,
+        Lab::Cut { nodes, from, .. } => {
+            lab::cut(&spec, nodes, (!from.is_empty()).then_some(from.as_slice())).await?;
         }
-        Lab::Heal { target, nodes } => lab::heal(&spec(&target, None)?, &nodes).await?,
-        Lab::Slow { target, nodes, delay, loss } => {
-            lab::slow(&spec(&target, None)?, &nodes, delay, loss).await?;
-        }
+        Lab::Heal { nodes, .. } => lab::heal(&spec, nodes).await?,
+        Lab::Slow { nodes, delay, loss, .. } => lab::slow(&spec, nodes, *delay, *loss).await?,
+    }
+    if global.json || matches!(command, Lab::Up { .. } | Lab::Status { .. }) {
+        show(global, &spec)?;
     }
     Ok(ExitCode::SUCCESS)
 }

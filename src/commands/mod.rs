@@ -47,7 +47,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global =
         Global { json: cli.json, identity: cli.identity, trace: cli.trace, outside: OnceCell::new() };
     match cli.command {
-        Command::Init(args) => init::run(&args),
+        Command::Init(args) => init::run(&global, &args),
         Command::Check(target) => check::run(&global, &target).await,
         Command::Plan(args) => plan::run(&global, &args).await,
         Command::Apply(args) => apply::run(&global, &args).await,
@@ -64,10 +64,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rollback(args) => rollback::run(&global, &args).await,
         Command::Lock(command) => lock::run(&global, &command).await,
         Command::Schema { of } => {
-            ui::json(&match of {
-                Described::Inventory => inventory::schema(),
-                Described::Plan => Report::schema(),
-            });
+            ui::json(&schema(of));
             Ok(ExitCode::SUCCESS)
         }
         Command::Lab(command) => lab::run(&global, command).await,
@@ -84,6 +81,21 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The JSON schema of an inventory, or of what a command prints.
+fn schema(of: Described) -> serde_json::Value {
+    match of {
+        Described::Inventory => return inventory::schema(),
+        Described::Plan => schemars::schema_for!(Report),
+        Described::Status => schemars::schema_for!(crate::status::Status),
+        Described::Verify => schemars::schema_for!(crate::verify::Verdicts<'_>),
+        Described::Certs => schemars::schema_for!(crate::certs::Report),
+        Described::History => schemars::schema_for!(crate::journal::Runs<'_>),
+        Described::Run => schemars::schema_for!(crate::journal::Shown),
+        Described::Lab => schemars::schema_for!(crate::lab::LabStatus),
+    }
+    .to_value()
 }
 
 /// A file of the user's choice that cannot be written.

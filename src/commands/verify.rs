@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use console::style;
-use serde_json::json;
 
 use super::Global;
 use super::project::Project;
@@ -16,7 +15,7 @@ use crate::exit::Exit;
 use crate::observe::{self, Hosts};
 use crate::plan::CheckRun;
 use crate::render::Source;
-use crate::verify::{Outcome, Verdict};
+use crate::verify::{Outcome, Verdict, Verdicts};
 use crate::{live, plan, ui, verify};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
@@ -24,7 +23,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let hosts = project.hosts();
     let verdicts = ui::waiting(&hosts, all(&project.source, &hosts)).await?;
     if global.json {
-        ui::json(&json!({ "checks": verdicts }));
+        ui::json(&Verdicts { checks: &verdicts });
     } else {
         ui::report(&text(&verdicts, true));
     }

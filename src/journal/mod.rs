@@ -9,6 +9,7 @@ pub use shown::{Line, PhaseTime, Shown};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::NodeName;
@@ -28,7 +29,7 @@ pub struct Heading {
 }
 
 /// What a run wanted: enough to want it again. Secrets are not part of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wanted {
     /// Text of the inventory.
     pub inventory: String,
@@ -97,8 +98,15 @@ pub fn ending(run: &str, result: &str) -> String {
     format!("{SHELL}journal_end {} {} </dev/null\n", quote(run), quote(result))
 }
 
+/// What `history --json` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Runs<'a> {
+    /// The latest first.
+    pub runs: &'a [Run],
+}
+
 /// One run, from the journals of all nodes that it has changed and from its record here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Run {
     /// Its name, which begins with its time.
     pub run: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use time::PrimitiveDateTime;
 use time::macros::format_description;
@@ -10,7 +11,7 @@ use super::{Run, entry, runs};
 use crate::cluster::NodeName;
 
 /// One run with all that is known of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Shown {
     /// Its heading.
     #[serde(flatten)]
@@ -24,7 +25,7 @@ pub struct Shown {
 }
 
 /// A line, and the node that it is about or from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Line {
     /// The node; `here` for what only the record on this machine says.
     pub node: String,
@@ -33,7 +34,7 @@ pub struct Line {
 }
 
 /// A phase of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PhaseTime {
     /// Its name.
     pub phase: String,

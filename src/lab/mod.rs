@@ -22,6 +22,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -37,7 +38,7 @@ const LOCK: Duration = Duration::from_secs(60);
 const BOOT: Duration = Duration::from_secs(60);
 
 /// What a lab looks like now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LabStatus {
     pub name: String,
     pub release: Release,
@@ -50,7 +51,7 @@ pub struct LabStatus {
     pub nodes: Vec<NodeStatus>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NodeStatus {
     pub name: String,
     pub address: std::net::Ipv4Addr,
@@ -63,7 +64,7 @@ pub struct NodeStatus {
     pub pid: Option<u32>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NodeState {
     Running,

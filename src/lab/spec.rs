@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::Ipv4Net;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -20,7 +21,9 @@ pub const ROOT_VARIABLE: &str = "DEPLOY_LAB_ROOT";
 pub const DEFAULT_ROOT: &str = "/var/lib/deploy-lab";
 
 /// A Debian release that nodes can run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Release {
     #[serde(rename = "12")]
     Debian12,

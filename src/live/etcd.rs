@@ -1,5 +1,6 @@
 //! The membership of etcd: bootstrapped once, then changed one member at a time.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
 const DATA: &str = "/var/lib/etcd/default";
 
 /// A member as etcd lists it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// Its number.
     #[serde(rename = "ID", deserialize_with = "read_number")]

@@ -1,5 +1,6 @@
 //! HAProxy's servers as it sees them itself. Read only: its configuration is a file.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table::tables;
@@ -8,7 +9,7 @@ use crate::cluster::NodeName;
 use crate::resource::{Call, Change, Effect, Id};
 
 /// One server behind HAProxy.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ProxyServer {
     /// The proxy that leads to it.
     #[serde(skip)]

@@ -1,5 +1,6 @@
 //! Patroni's members: whose data they run, who leads, and which of them wait for a restart.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dynamic::{self, Configuration};
@@ -9,7 +10,7 @@ use crate::render::{Source, data_directories};
 use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
 
 /// One member as Patroni's `GET /cluster` lists it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
     /// Name of the node.
     pub name: String,
@@ -27,7 +28,7 @@ pub struct Member {
 }
 
 /// What Patroni says of the whole cluster.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterView {
     /// Every member.
     #[serde(default)]
@@ -55,7 +56,7 @@ impl ClusterView {
 }
 
 /// What one member says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberStatus {
     /// Some parameters wait for a restart.
     #[serde(default)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table::tables;
@@ -18,7 +19,7 @@ const LEADER: u16 = 5000;
 const CONSOLE: &str = "pgbouncer";
 
 /// The connections of one database and role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ClientPool {
     /// Name that clients connect to.
     pub database: String,
@@ -37,7 +38,7 @@ pub struct ClientPool {
 }
 
 /// What PgBouncer says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Console {
     /// Pools that have been used.
     pub pools: Vec<ClientPool>,

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Plan;
 use super::diff::unified;
@@ -120,11 +119,6 @@ impl Report {
             executions: BTreeMap::new(),
         }
     }
-
-    /// The JSON schema of this shape.
-    pub fn schema() -> Value {
-        schemars::schema_for!(Self).to_value()
-    }
 }
 
 impl Summary {
@@ -184,7 +178,7 @@ mod tests {
         let observed = source.cluster.nodes.keys().map(|node| (node.clone(), seen.clone())).collect();
         let plan = crate::plan::build(&source, &observed, time::OffsetDateTime::UNIX_EPOCH).unwrap();
         let report = serde_json::to_value(Report::of(&plan)).unwrap();
-        let validator = jsonschema::validator_for(&Report::schema()).unwrap();
+        let validator = jsonschema::validator_for(&schemars::schema_for!(Report).to_value()).unwrap();
         let wrong: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
         assert_eq!(wrong, Vec::<String>::new());
         assert_eq!(report["summary"]["changes"], report["changes"].as_array().unwrap().len());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cluster::NodeName;
@@ -9,7 +10,7 @@ use crate::live::{self, Observed, choices};
 use crate::render::{AppPool, Application, Source};
 
 /// An application.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ApplicationStatus {
     /// Its name.
     pub name: String,
@@ -22,7 +23,7 @@ pub struct ApplicationStatus {
 }
 
 /// One group of servers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct GroupStatus {
     /// Its name.
     pub name: String,
@@ -33,7 +34,7 @@ pub struct GroupStatus {
 }
 
 /// One server.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct AppServerStatus {
     /// Its name.
     pub name: String,

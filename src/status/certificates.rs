@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -13,7 +14,7 @@ use crate::render::{self, RenderError};
 use crate::resource::{Context, Fields};
 
 /// The certificate of a node that ends first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CertificateStatus {
     /// The node.
     pub node: NodeName,

@@ -1,5 +1,6 @@
 //! etcd's members: whether there is a quorum, who leads, and how much they hold.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::cluster::{NodeName, bracketed};
 use crate::live::{self, etcd_number};
 
 /// etcd as a cluster.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct EtcdStatus {
     /// The member that leads.
     pub leader: Option<String>,
@@ -20,7 +21,7 @@ pub struct EtcdStatus {
 }
 
 /// One member.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct EtcdMemberStatus {
     /// Name of its node; of a stranger what etcd calls it.
     pub name: String,

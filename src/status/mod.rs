@@ -24,6 +24,7 @@ pub use redis::{RedisMember, RedisStatus, SentinelStatus};
 pub use traffic::{Backend, HaproxyStatus, PgbouncerStatus};
 pub use virtual_ips::VirtualIpStatus;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::observe::Answers;
@@ -31,7 +32,7 @@ use crate::render::{RenderError, Source};
 use attention::Notes;
 
 /// The state of the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Everything is as it should be.
@@ -43,7 +44,7 @@ pub enum Health {
 }
 
 /// A cluster at a glance. The names of its fields are the documented keys of `status --json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Status {
     /// Name of the cluster.
     pub cluster: String,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::attention::{Notes, Remedies};
@@ -12,7 +13,7 @@ use crate::observe::{Answers, ObserveError};
 use crate::render::Source;
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct NodeStatus {
     /// Its name.
     pub name: NodeName,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::resource::Id;
 const GUARD: &str = "/usr/local/lib/deploy/patroni_safe.py";
 
 /// PostgreSQL as a cluster.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PostgresqlStatus {
     /// The member that takes writes.
     pub leader: Option<NodeName>,
@@ -33,7 +34,7 @@ pub struct PostgresqlStatus {
 }
 
 /// One member.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PostgresqlMember {
     /// Name of its node.
     pub name: NodeName,
@@ -68,7 +69,7 @@ impl PostgresqlMember {
 }
 
 /// Where the guard of Patroni 3.0 is needed, and where it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LockGuard {
     /// Nodes whose Patroni needs it.
     pub needed: Vec<NodeName>,

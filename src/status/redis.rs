@@ -1,5 +1,6 @@
 //! Redis: who is the primary, who follows how closely, and whether the Sentinels could replace it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -11,7 +12,7 @@ use crate::live::{self, RedisInstance, SentinelWatch};
 const FAR_BEHIND: u64 = 64 * 1024 * 1024;
 
 /// Redis and its Sentinels.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RedisStatus {
     /// The node of the primary; none where no node is one that the Sentinels name, or that says so where they do not.
     pub primary: Option<NodeName>,
@@ -24,7 +25,7 @@ pub struct RedisStatus {
 }
 
 /// One Redis.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct RedisMember {
     /// The node.
     pub node: NodeName,
@@ -41,7 +42,7 @@ pub struct RedisMember {
 }
 
 /// One Sentinel.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SentinelStatus {
     /// The node.
     pub node: NodeName,

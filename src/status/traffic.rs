@@ -1,5 +1,6 @@
 //! The way of the clients: HAProxy's servers and PgBouncer's pools.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -20,7 +21,7 @@ const REDIS_PROXY: &str = "redis";
 const REDIS_ELSEWHERE: &str = "redis-elsewhere";
 
 /// HAProxy on one node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct HaproxyStatus {
     /// The node.
     pub node: NodeName,
@@ -31,7 +32,7 @@ pub struct HaproxyStatus {
 }
 
 /// One way through HAProxy.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Backend {
     /// Its name in the configuration.
     pub name: String,
@@ -49,7 +50,7 @@ impl Backend {
 }
 
 /// PgBouncer on one node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct PgbouncerStatus {
     /// The node.
     pub node: NodeName,

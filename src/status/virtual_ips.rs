@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::View;
@@ -10,7 +11,7 @@ use crate::cluster::NodeName;
 use crate::live;
 
 /// A virtual address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VirtualIpStatus {
     /// The address.
     pub address: IpAddr,

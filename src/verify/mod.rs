@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -19,7 +20,7 @@ use crate::plan::CheckRun;
 use crate::transport::{Exec, quote};
 
 /// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It holds.
@@ -33,7 +34,7 @@ pub enum Outcome {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Verdict {
     /// `role/name`.
     pub name: String,
@@ -45,6 +46,13 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Why, in the check's own words.
     pub reason: String,
+}
+
+/// What `verify --json` and `check --json` print.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Verdicts<'a> {
+    /// By node and name.
+    pub checks: &'a [Verdict],
 }
 
 /// Runs all `checks` and returns their verdicts by node and name.
