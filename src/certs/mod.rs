@@ -90,6 +90,8 @@ pub struct AuthorityEntry {
     pub state: State,
     /// Why, where something is.
     pub problem: Option<String>,
+    /// The command that mends it.
+    pub remedy: Option<String>,
 }
 
 /// All of them.
@@ -181,7 +183,9 @@ impl Report {
             } else {
                 (State::Ok, None)
             };
+            let lost = if ca.key.is_empty() { " --lost-key" } else { "" };
             Some(AuthorityEntry {
+                remedy: (state != State::Ok).then(|| format!("deploy certs rotate-ca {inventory}{lost}")),
                 days_left,
                 expires,
                 trusted_by: trusting(source, observed, &ca.certificate, &pems),

@@ -49,7 +49,7 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     if global.json {
         ui::json(&report);
     } else {
-        ui::report(&ui::certs(&report, &name));
+        ui::report(&ui::certs(&report));
     }
     for error in answers.failures.values() {
         ui::talk(&format!("error: {error}"));

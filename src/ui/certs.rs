@@ -6,8 +6,8 @@ use super::table::{Cell, Tone, table};
 use crate::certs::{AuthorityEntry, Entry, Report, State, short};
 use crate::cluster::NodeName;
 
-/// Both tables, and what to do about what is wrong. `inventory` is how the user names it.
-pub fn certs(report: &Report, inventory: &str) -> String {
+/// Both tables, and what to do about what is wrong.
+pub fn certs(report: &Report) -> String {
     let rows: Vec<Vec<Cell>> = report.certificates.iter().map(row).collect();
     let heading = [
         "NODE",
@@ -29,13 +29,9 @@ pub fn certs(report: &Report, inventory: &str) -> String {
         &["AUTHORITY", "IS", "FINGERPRINT", "DAYS LEFT", "ENDS", "TRUSTED BY", "STATE"],
         &rows,
     ));
-    let mut remedies: Vec<String> = if report.authorities.iter().any(|authority| authority.state != State::Ok)
-    {
-        vec![format!("deploy certs rotate-ca {inventory}")]
-    } else {
-        Vec::new()
-    };
-    remedies.extend(report.certificates.iter().filter_map(|entry| entry.remedy.clone()));
+    let authorities = report.authorities.iter().map(|authority| &authority.remedy);
+    let certificates = report.certificates.iter().map(|entry| &entry.remedy);
+    let mut remedies: Vec<&String> = authorities.chain(certificates).flatten().collect();
     remedies.dedup();
     if !remedies.is_empty() {
         text.push_str("\nto mend it\n");

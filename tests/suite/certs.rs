@@ -62,17 +62,23 @@ pub fn revoked(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("cut off in {:.0} s, by two hand-overs", revoked.seconds))
 }
 
+/// Begins a run, and kills it after some seconds.
+pub fn killed_after(cluster: &Cluster, seconds: u64, words: &[&str]) -> Result<()> {
+    let mut killed = cluster.start(words, "killed")?;
+    sleep(Duration::from_secs(seconds));
+    let _ = killed.kill();
+    killed.wait()?;
+    sleep(Duration::from_secs(1));
+    Ok(())
+}
+
 /// Puts a new authority in the place of the old one, step by step. Every step is killed once and goes on; how many steps,
 /// and how many seconds they took after that.
 pub fn rolled_with_kills(cluster: &Cluster) -> Result<(usize, f64)> {
     let first = authorities(cluster)?;
     let (mut runs, mut seconds) = (0, 0.0);
     loop {
-        let mut killed = cluster.start(&["certs", "rotate-ca", "--step", "--yes"], "rotate")?;
-        sleep(Duration::from_secs(4 + 2 * runs as u64));
-        let _ = killed.kill();
-        killed.wait()?;
-        sleep(Duration::from_secs(1));
+        killed_after(cluster, 4 + 2 * runs as u64, &["certs", "rotate-ca", "--step", "--yes"])?;
         seconds += cluster.deploy(&["certs", "rotate-ca", "--step", "--yes"])?.seconds;
         // What an administrator gives to the clients between two steps.
         let bundle = cluster.deploy(&["certs", "ca"])?.stdout;

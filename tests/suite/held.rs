@@ -16,11 +16,17 @@ use crate::writer::{Access, runtime};
 /// A statement that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+const WRITE: &str = "insert into held values (clock_timestamp())";
+/// Whether it is a replica that answers.
+const READ: &str = "select pg_is_in_recovery() from held limit 1";
+
 /// What a session does while it is held.
 #[derive(Clone, Copy)]
 enum Work {
     /// A statement of its own, ten times a second: it may come to PostgreSQL by another way each time.
     Writes,
+    /// The same from a replica, a question.
+    Reads,
     /// One transaction with a statement once a second: the way to PostgreSQL may not break anywhere.
     Transaction,
     /// One transaction that says nothing until its end.
@@ -41,6 +47,11 @@ impl Held {
         Self::start(cluster, &[Work::Writes])
     }
 
+    /// On each app node a session that writes, and one that reads from replicas.
+    pub fn writes_and_reads(cluster: &Cluster) -> Result<Self> {
+        Self::start(cluster, &[Work::Writes, Work::Reads])
+    }
+
     /// On each app node a session that writes, one in a transaction, and one in a transaction that is silent.
     pub fn all(cluster: &Cluster) -> Result<Self> {
         Self::start(cluster, &[Work::Writes, Work::Transaction, Work::Silence])
@@ -58,12 +69,16 @@ impl Held {
         let access = Access::new(cluster, &cluster.of_kind("app"))?;
         let authority = cluster.dir().join("ca.crt");
         runtime()?.block_on(async {
-            ask(&access.connect().await?, "create table if not exists held (at timestamptz)").await
+            let client = access.connect().await?;
+            ask(&client, "create table if not exists held (at timestamptz)").await?;
+            ask(&client, WRITE).await
         })?;
         for node in cluster.of_kind("app") {
             let access = Access::new(cluster, &[node])?;
             for work in works.iter().copied() {
-                let (access, stop, ready) = (access.clone(), Arc::clone(&stop), ready.clone());
+                let access = access.clone();
+                let access = if matches!(work, Work::Reads) { access.reading() } else { access };
+                let (stop, ready) = (Arc::clone(&stop), ready.clone());
                 let authority = authority.clone();
                 let thread = std::thread::spawn(move || {
                     runtime()?.block_on(async {
@@ -104,8 +119,10 @@ impl Held {
 
 /// Begins the work; says which process of PostgreSQL serves it.
 async fn begin(client: &Client, work: Work) -> Result<String> {
-    if matches!(work, Work::Writes | Work::Visits) {
-        return ask(client, "insert into held values (clock_timestamp())").await;
+    match work {
+        Work::Writes | Work::Visits => return ask(client, WRITE).await,
+        Work::Reads => return Ok(String::new()),
+        Work::Transaction | Work::Silence => {}
     }
     ask(client, "begin").await?;
     ask(client, "select pg_backend_pid()").await
@@ -119,7 +136,11 @@ async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> 
     };
     while !stop.load(Ordering::Relaxed) {
         match work {
-            Work::Writes => drop(ask("insert into held values (clock_timestamp())").await?),
+            Work::Writes => drop(ask(WRITE).await?),
+            Work::Reads => {
+                let replica = ask(READ).await?;
+                ensure!(replica == "t", "a question for a replica is answered by the leader");
+            }
             Work::Transaction => {
                 let now = ask("select pg_backend_pid()").await?;
                 ensure!(now == backend, "process {now} serves the transaction of {backend}");
@@ -129,7 +150,7 @@ async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> 
         let pause = if matches!(work, Work::Transaction) { 1000 } else { 100 };
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    if !matches!(work, Work::Writes) {
+    if matches!(work, Work::Transaction | Work::Silence) {
         let now = ask("select pg_backend_pid()").await?;
         ensure!(now == backend, "process {now} serves the transaction of {backend}");
         ask("commit").await?;

@@ -67,21 +67,12 @@ static GROUPS: [Group; 4] = [
 ];
 
 /// What takes long and proves little that the others do not: run only where words name it.
-const BY_NAME: [&str; 14] = [
+const BY_NAME: [&str; 5] = [
     "eight/authority-expired",
     "eight/certificates-revoked",
     "eight/midway-etcd",
     "eight/midway-manager",
     "eight/midway-disk",
-    "three/deploy",
-    "three/second-apply",
-    "three/exposure",
-    "three/redis-moved",
-    "three/virtual-ip-follows-redis",
-    "three/applications",
-    "three/applications-requests",
-    "three/applications-switched",
-    "three/applications-node-away",
 ];
 
 fn main() -> ExitCode {

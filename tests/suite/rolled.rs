@@ -1,6 +1,6 @@
 //! Everything that can be rolled, one after the other in one recording: every certificate, the authority, every password.
-//! Sessions are held through all of it, and clients come and go; nothing of theirs fails. Each step to the new authority is
-//! killed once.
+//! Sessions are held through all of it, and clients come and go; nothing of theirs fails. The renewal, each step to the new
+//! authority and the rotation of the inner passwords are killed once.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::certs::{OLD_WORKERS_END, holds_with_the_new_alone, rolled_with_kills, serials};
+use crate::certs::{OLD_WORKERS_END, holds_with_the_new_alone, killed_after, rolled_with_kills, serials};
 use crate::cluster::Cluster;
 use crate::held::Held;
 use crate::redis_writer::RedisWriters;
@@ -29,13 +29,17 @@ const INNER: [&str; 10] = [
     "sentinel/admin",
 ];
 
+/// Secrets that clients know.
+const OUTER: [&str; 3] = ["postgresql/app", "redis/app", "sentinel/app"];
+
 pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     let old_authority = std::fs::read_to_string(cluster.authority()?)?;
     let before: Vec<String> = INNER.iter().map(|name| cluster.secret(name)).collect::<Result<_>>()?;
-    let held = Held::writes(cluster)?;
+    let held = Held::writes_and_reads(cluster)?;
     let visitors = Held::visits(cluster)?;
 
     let old_serials = serials(cluster)?;
+    killed_after(cluster, 5, &["certs", "renew", "--force", "--yes"])?;
     let renewed = cluster.deploy(&["certs", "renew", "--force", "--yes"])?;
     let new_serials = serials(cluster)?;
     all_new(&old_serials, &new_serials)?;
@@ -45,7 +49,10 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     let (steps, rolled) = rolled_with_kills(cluster)?;
 
     let writers = RedisWriters::start(cluster)?;
-    let inner = cluster.deploy(&[&["secrets", "rotate"], &INNER[..], &["--yes"]].concat())?;
+    let rotate = [&["secrets", "rotate"], &INNER[..], &["--yes"]].concat();
+    killed_after(cluster, 12, &rotate)?;
+    cluster.deploy(&["apply", "--yes"])?;
+    let inner = cluster.deploy(&rotate)?;
     // The servers see the passwords only in new connections.
     cluster.on_all(&cluster.of_kind("app"), RECONNECT)?;
     sleep(Duration::from_secs(5));
@@ -62,10 +69,21 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     }
 
     let old = Access::new(cluster, &cluster.of_kind("app"))?;
-    let app = cluster.deploy(&["secrets", "rotate", "postgresql/app", "--yes"])?;
+    let writers = RedisWriters::start(cluster)?;
+    let app = cluster.deploy(&[&["secrets", "rotate"], &OUTER[..], &["--yes"]].concat())?;
+    // Whoever is connected stays so; HAProxy has reloaded, and ends the connections of before after 30 s.
+    for (by, outcome) in writers.finish()? {
+        let (lost, errors) = (outcome.lost, outcome.errors);
+        ensure!(
+            lost == 0 && errors.is_empty(),
+            "Redis by {by}, while its clients' secrets changed: {lost} lost, {errors:?}"
+        );
+    }
+    let writers = RedisWriters::start(cluster).context("Redis with the new passwords")?;
     cluster.on_all(&cluster.of_kind("app"), RECONNECT)?;
     let visitors = Held::visits(cluster).context("with the new password")?;
     sleep(OLD_WORKERS_END);
+    drop(writers.finish()?);
     statements += visitors.finish().context("a client with the new password")?;
     statements += held.finish().context("a session that was held through everything")?;
     let refused = runtime()?.block_on(old.connect());
@@ -76,11 +94,12 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     cluster.settled()?;
     cluster.deploy(&["verify"])?;
     Ok(format!(
-        "{proven} certificates in {:.1} s, the authority in {steps} steps and {rolled:.1} s after a kill each, {} inner secrets in {:.1} s, the application's in \
+        "{proven} certificates in {:.1} s, the authority in {steps} steps and {rolled:.1} s after a kill each, {} inner secrets in {:.1} s, {} that clients know in \
          {:.1} s; {statements} statements and visits of clients in one recording, all answered",
         renewed.seconds,
         INNER.len(),
         inner.seconds,
+        OUTER.len(),
         app.seconds
     ))
 }

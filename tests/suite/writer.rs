@@ -72,6 +72,12 @@ impl Access {
         Ok(Self { config, tls: tls(&cluster.authority()?)? })
     }
 
+    /// To the replicas.
+    pub fn reading(mut self) -> Self {
+        self.config.dbname("app_ro");
+        self
+    }
+
     /// By HAProxy itself at an address.
     pub fn through(cluster: &Cluster, address: &str) -> Result<Self> {
         let mut access = Self::new(cluster, &[])?;
