@@ -8,6 +8,7 @@ mod applied_test;
 mod build;
 mod check;
 mod diff;
+mod inputs;
 mod phases;
 mod report;
 #[cfg(test)]
@@ -19,9 +20,10 @@ mod waves;
 pub use build::{PlanError, build, build_only, build_phase, known_phases};
 pub use check::{CheckRun, checks};
 pub use diff::unified;
+pub use inputs::{Inputs, differing};
 pub use phases::{Early, PHASES, Phase, Scope};
 pub use report::{ChangeReport, Report, Summary};
-pub use saved::{FORMAT as SAVED_FORMAT, Inputs, Made, Saved, SavedChange, Stale, differing};
+pub use saved::{FORMAT as SAVED_FORMAT, Made, Saved, SavedChange, Stale};
 pub use select::{Hidden, Selection, SelectionError};
 #[cfg(test)]
 pub(crate) use waves::arrange;

@@ -2,6 +2,7 @@
 //!
 //! Everything above this module speaks to a [`Host`]; [`Ssh`] is the real one, [`Recorder`] answers from memory.
 
+mod fleet;
 mod host;
 mod quote;
 mod recorder;
@@ -9,8 +10,9 @@ mod shared;
 mod ssh;
 mod trace;
 
+pub use fleet::Fleet;
 pub use host::{Exec, Failure, Host, Lines, Reply};
 pub use quote::quote;
 pub use recorder::Recorder;
-pub use ssh::{Fleet, Ssh};
+pub use ssh::Ssh;
 pub use trace::Trace;

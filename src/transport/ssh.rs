@@ -1,42 +1,30 @@
 //! SSH by the machine's own OpenSSH client: its configuration, agent, jump hosts and known host keys are honoured.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use openssh::{Child, ControlPersist, KnownHosts, Session, SessionBuilder, Stdio};
+use openssh::{Child, Session, SessionBuilder, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::fleet::Turns;
 use super::shared::Place;
 use super::{Exec, Failure, Host, Reply, Trace};
-use crate::cluster::{Cluster, NodeName};
 
 /// Commands at once over one connection: servers refuse more than ten (`MaxSessions`), and a person may use one too.
 const SESSIONS: usize = 8;
-/// Log-ins at once: each is a process here and work for both sides.
-const LOG_INS: usize = 64;
-/// Commands at once on all nodes together, besides those that only hold something.
-const COMMANDS: usize = 256;
 /// How much longer than the node's own deadline we wait for its answer.
 const GRACE: Duration = Duration::from_secs(15);
 
 /// One node over SSH. Connects at the first command, or goes on over a connection of an earlier run.
 pub struct Ssh {
-    name: String,
-    target: String,
-    builder: SessionBuilder,
-    root: bool,
-    /// Where a connection waits for the next run; `None` where it ends with this one.
-    place: Option<Place>,
+    way: Way,
     shared: OnceCell<Option<Arc<Session>>>,
     /// A connection of this run alone.
     own: OnceCell<Arc<Session>>,
-    connect_timeout: Duration,
     permits: Semaphore,
     turns: Arc<Turns>,
     executions: AtomicUsize,
@@ -45,142 +33,52 @@ pub struct Ssh {
     trace: Option<Arc<Trace>>,
 }
 
-/// What all nodes share, so that a thousand of them do not take this machine away.
-struct Turns {
-    log_ins: Semaphore,
-    commands: Semaphore,
-}
-
-/// All nodes of a cluster.
-pub struct Fleet {
-    hosts: BTreeMap<NodeName, Arc<Ssh>>,
-    _sockets: tempfile::TempDir,
-}
-
-impl Fleet {
-    /// Prepares a connection to every node; none is opened yet. `dir` is the inventory's folder; what is said to the
-    /// nodes is recorded in `trace`.
-    pub fn new(cluster: &Cluster, dir: &Path, trace: Option<Trace>) -> std::io::Result<Self> {
-        let trace = trace.map(Arc::new);
-        let turns = Arc::new(Turns { log_ins: Semaphore::new(LOG_INS), commands: Semaphore::new(COMMANDS) });
-        allow_files();
-        // A socket path has about 100 bytes, so the folder is as short as it can be.
-        let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;
-        let ssh = &cluster.inventory.ssh;
-        let connect_timeout = Duration::from_secs(ssh.connect_timeout.into());
-        let key = ssh.key.as_ref().map(|key| resolve(dir, key));
-        let config = ssh.config.as_ref().map(|config| resolve(dir, config));
-        let settings = settings(config.as_deref());
-        let mut hosts = BTreeMap::new();
-        for (name, node) in &cluster.nodes {
-            let mut builder = SessionBuilder::default();
-            builder
-                .known_hosts_check(KnownHosts::Strict)
-                .connect_timeout(connect_timeout)
-                .server_alive_interval(Duration::from_secs(5))
-                .control_persist(persist(ssh.reuse))
-                .control_directory(sockets.path())
-                .user(ssh.user.clone());
-            if let Some(port) = node.port {
-                builder.port(port);
-            }
-            if let Some(key) = &key {
-                builder.keyfile(key);
-            }
-            if let Some(config) = &config {
-                builder.config_file(config);
-            }
-            let port = node.port.unwrap_or_default().to_string();
-            let key = key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
-            let reused = (ssh.reuse > 0).then(|| Place::of(&[&node.host, &ssh.user, &port, &key, &settings]));
-            let host = Ssh {
-                name: name.to_string(),
-                target: node.host.clone(),
-                builder,
-                root: ssh.user == "root",
-                place: reused.flatten(),
-                shared: OnceCell::new(),
-                own: OnceCell::new(),
-                connect_timeout,
-                permits: Semaphore::new(SESSIONS),
-                turns: Arc::clone(&turns),
-                executions: AtomicUsize::new(0),
-                asking: AtomicUsize::new(0),
-                trace: trace.clone(),
-            };
-            hosts.insert(name.clone(), Arc::new(host));
-        }
-        Ok(Self { hosts, _sockets: sockets })
-    }
-
-    /// Leaves only the nodes that are `meant`.
-    pub fn keep(&mut self, meant: impl Fn(&NodeName) -> bool) {
-        self.hosts.retain(|node, _| meant(node));
-    }
-
-    /// The host of a node.
-    pub fn host(&self, node: &NodeName) -> Option<Arc<dyn Host>> {
-        self.hosts.get(node).map(|host| Arc::clone(host) as Arc<dyn Host>)
-    }
-
-    /// All hosts by node.
-    pub fn hosts(&self) -> BTreeMap<NodeName, Arc<dyn Host>> {
-        self.hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn Host>)).collect()
-    }
-
-    /// Remote executions so far, by node.
-    pub fn executions(&self) -> BTreeMap<NodeName, usize> {
-        self.hosts
-            .iter()
-            .map(|(name, host)| (name.clone(), host.executions.load(Ordering::Relaxed)))
-            .collect()
-    }
-}
-
-/// Lets this process have as many open files as the system allows it: a node takes several.
-fn allow_files() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-        // Refused, it is enough for fewer nodes.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    }
-}
-
-/// `path` as the user of an inventory means it: `~` is the home folder, anything relative starts at the inventory.
-fn resolve(dir: &Path, path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => dir.join(path),
-    }
-}
-
-/// How long a connection stays when nothing goes over it. One that ends with its run has a minute, for its pauses.
-fn persist(reuse: u16) -> ControlPersist {
-    let seconds = std::num::NonZeroUsize::new(reuse.into());
-    ControlPersist::IdleFor(seconds.unwrap_or(std::num::NonZeroUsize::MIN.saturating_add(59)))
-}
-
-/// What the SSH client is told besides our own options, to tell one way to log in from another.
-fn settings(config: Option<&Path>) -> String {
-    let file = config.map(Path::to_path_buf).or_else(|| Some(std::env::home_dir()?.join(".ssh/config")));
-    let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-    let agent = std::env::var("SSH_AUTH_SOCK").unwrap_or_default();
-    format!("{}\n{agent}\n{text}", file.unwrap_or_default().display())
+/// How one logs in to a node.
+pub struct Way {
+    /// The node.
+    pub name: String,
+    /// Host name or address.
+    pub target: String,
+    /// With all options.
+    pub builder: SessionBuilder,
+    /// Commands need no sudo.
+    pub root: bool,
+    /// Where a connection waits for the next run; `None` where it ends with this one.
+    pub place: Option<Place>,
+    /// Time for a connection.
+    pub connect_timeout: Duration,
 }
 
 impl Ssh {
+    /// A node that is not connected yet.
+    pub fn new(way: Way, turns: &Arc<Turns>, trace: Option<Arc<Trace>>) -> Self {
+        Self {
+            way,
+            shared: OnceCell::new(),
+            own: OnceCell::new(),
+            permits: Semaphore::new(SESSIONS),
+            turns: Arc::clone(turns),
+            executions: AtomicUsize::new(0),
+            asking: AtomicUsize::new(0),
+            trace,
+        }
+    }
+
+    /// Remote executions so far.
+    pub fn executions(&self) -> usize {
+        self.executions.load(Ordering::Relaxed)
+    }
+
     /// A connection that others use as well, where there is to be one.
     async fn shared(&self) -> Result<Option<Arc<Session>>, Failure> {
-        let Some(place) = &self.place else { return Ok(None) };
+        let Some(place) = &self.way.place else { return Ok(None) };
         let open = async || {
             if let Some(session) = place.resume().await {
                 return Ok(Some(Arc::new(session)));
             }
             let _turn = self.turns.log_ins.acquire().await;
             let from = Instant::now();
-            let session = place.connect(&self.builder, &self.target).await;
+            let session = place.connect(&self.way.builder, &self.way.target).await;
             self.connected(from, session).map(Some)
         };
         self.shared.get_or_try_init(open).await.cloned()
@@ -193,7 +91,7 @@ impl Ssh {
     async fn connect(&self) -> Result<Arc<Session>, Failure> {
         let _turn = self.turns.log_ins.acquire().await;
         let from = Instant::now();
-        let session = self.builder.connect_mux(&self.target).await;
+        let session = self.way.builder.connect_mux(&self.way.target).await;
         self.connected(from, session)
     }
 
@@ -204,7 +102,7 @@ impl Ssh {
     ) -> Result<Arc<Session>, Failure> {
         let session = session.map_err(|error| self.refused(&error))?;
         if let Some(trace) = &self.trace {
-            trace.connected(&self.name, from);
+            trace.connected(&self.way.name, from);
         }
         Ok(Arc::new(session))
     }
@@ -213,7 +111,7 @@ impl Ssh {
     async fn begin(&self, session: Arc<Session>, exec: &Exec) -> Result<Child<Arc<Session>>, Failure> {
         let mut command = session.arc_raw_command(self.command_line(exec));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let lost = |error| Failure::Lost { node: self.name.clone(), reason: chain(&error) };
+        let lost = |error| Failure::Lost { node: self.way.name.clone(), reason: chain(&error) };
         command.spawn().await.map_err(lost)
     }
 
@@ -222,7 +120,8 @@ impl Ssh {
     async fn begin_anywhere(&self, exec: &Exec) -> Result<Child<Arc<Session>>, Failure> {
         if !self.own.initialized()
             && let Some(session) = self.shared().await?
-            && let Ok(Ok(child)) = tokio::time::timeout(self.connect_timeout, self.begin(session, exec)).await
+            && let Ok(Ok(child)) =
+                tokio::time::timeout(self.way.connect_timeout, self.begin(session, exec)).await
         {
             return Ok(child);
         }
@@ -231,7 +130,7 @@ impl Ssh {
 
     fn refused(&self, error: &openssh::Error) -> Failure {
         let reason = chain(error);
-        let (node, target) = (self.name.clone(), self.target.clone());
+        let (node, target) = (self.way.name.clone(), self.way.target.clone());
         if reason.contains("Host key verification failed")
             || reason.contains("HOST IDENTIFICATION HAS CHANGED")
         {
@@ -243,7 +142,7 @@ impl Ssh {
     /// The command with its deadline, as root.
     fn command_line(&self, exec: &Exec) -> String {
         let timed = format!("timeout -k 5 {} {}", exec.timeout.as_secs().max(1), exec.command);
-        if self.root { timed } else { format!("sudo -n {timed}") }
+        if self.way.root { timed } else { format!("sudo -n {timed}") }
     }
 
     /// Gives a command that has begun its input, and waits for its end.
@@ -251,7 +150,7 @@ impl Ssh {
         self.executions.fetch_add(1, Ordering::Relaxed);
         let (from, sent) = (Instant::now(), exec.stdin.len());
         let deadline = exec.timeout + GRACE;
-        let lost = |reason: String| Failure::Lost { node: self.name.clone(), reason };
+        let lost = |reason: String| Failure::Lost { node: self.way.name.clone(), reason };
         let work = async {
             let input = std::mem::take(&mut exec.stdin);
             let stdin = child.stdin().take();
@@ -294,9 +193,9 @@ impl Ssh {
                 Ok(status) => status.code(),
                 Err(openssh::Error::RemoteProcessTerminated) => None,
                 // The node's shell ended with 127.
-                Err(openssh::Error::Remote(_)) if !self.root => {
+                Err(openssh::Error::Remote(_)) if !self.way.root => {
                     let reason = "there is no sudo on it".to_owned();
-                    return Err(Failure::Sudo { node: self.name.clone(), reason });
+                    return Err(Failure::Sudo { node: self.way.name.clone(), reason });
                 }
                 Err(error) => return Err(lost(chain(&error))),
             };
@@ -304,12 +203,12 @@ impl Ssh {
         };
         let reply = tokio::time::timeout(deadline, work)
             .await
-            .map_err(|_| Failure::Timeout { node: self.name.clone(), seconds: deadline.as_secs() })??;
+            .map_err(|_| Failure::Timeout { node: self.way.name.clone(), seconds: deadline.as_secs() })??;
         if let Some(trace) = &self.trace {
-            trace.executed(&self.name, from, sent, reply.stdout.len());
+            trace.executed(&self.way.name, from, sent, reply.stdout.len());
         }
-        match no_root(&reply).filter(|_| !self.root) {
-            Some(reason) => Err(Failure::Sudo { node: self.name.clone(), reason }),
+        match no_root(&reply).filter(|_| !self.way.root) {
+            Some(reason) => Err(Failure::Sudo { node: self.way.name.clone(), reason }),
             None => Ok(reply),
         }
     }
@@ -357,7 +256,7 @@ async fn keep_open(stdin: &mut openssh::ChildStdin, mut hold: tokio::sync::watch
 
 impl Host for Ssh {
     fn name(&self) -> &str {
-        &self.name
+        &self.way.name
     }
 
     fn busy(&self) -> bool {
@@ -366,7 +265,8 @@ impl Host for Ssh {
 
     fn run<'a>(&'a self, exec: Exec) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>> {
         Box::pin(async move {
-            let lost = |reason: &str| Failure::Lost { node: self.name.clone(), reason: reason.to_owned() };
+            let lost =
+                |reason: &str| Failure::Lost { node: self.way.name.clone(), reason: reason.to_owned() };
             let _asking = exec.hold.is_none().then(|| Counted::new(&self.asking));
             let _permit = self.permits.acquire().await.map_err(|_| lost("the run is ending"))?;
             // Who only holds something gives his turn to nobody.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::cluster::{Cluster, Shape, tail};
+use crate::cluster::{Cluster, tail};
+use crate::shape::Shape;
 use crate::writer::Writer;
 use crate::{Run, guards};
 

@@ -2,7 +2,8 @@
 //! PostgreSQL and nothing else: one that leads etcd too costs an election of etcd before its lock begins to run out. Who
 //! logs in is not root.
 
-use crate::cluster::{Cluster, Shape};
+use crate::cluster::Cluster;
+use crate::shape::Shape;
 use crate::{Run, eight, failures, guards};
 
 pub const SCENARIOS: &[(&str, Run)] = &[

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Done, Shape};
+use crate::cluster::{Cluster, Done};
 use crate::crowd::Crowd;
+use crate::shape::Shape;
 use crate::writer::{Access, Writer};
 use crate::{
     Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, left, midway,

@@ -1,6 +1,7 @@
 //! Three Debian 12 machines that are everything at once, with a virtual address and applications.
 
-use crate::cluster::{Cluster, Shape};
+use crate::cluster::Cluster;
+use crate::shape::Shape;
 use crate::{Run, applications, clients, eight, redis, virtual_ip};
 
 pub const SCENARIOS: &[(&str, Run)] = &[

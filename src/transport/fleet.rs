@@ -1,0 +1,135 @@
+//! All nodes of a cluster over SSH: how each is logged in to, and what they share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openssh::{ControlPersist, KnownHosts, SessionBuilder};
+use tokio::sync::Semaphore;
+
+use super::shared::Place;
+use super::ssh::{Ssh, Way};
+use super::{Host, Trace};
+use crate::cluster::{Cluster, NodeName};
+
+/// Log-ins at once: each is a process here and work for both sides.
+const LOG_INS: usize = 64;
+/// Commands at once on all nodes together, besides those that only hold something.
+const COMMANDS: usize = 256;
+/// What all nodes share, so that a thousand of them do not take this machine away.
+pub struct Turns {
+    /// Of log-ins.
+    pub log_ins: Semaphore,
+    /// Of commands, besides those that only hold something.
+    pub commands: Semaphore,
+}
+
+/// All nodes of a cluster.
+pub struct Fleet {
+    hosts: BTreeMap<NodeName, Arc<Ssh>>,
+    _sockets: tempfile::TempDir,
+}
+
+impl Fleet {
+    /// Prepares a connection to every node; none is opened yet. `dir` is the inventory's folder; what is said to the
+    /// nodes is recorded in `trace`.
+    pub fn new(cluster: &Cluster, dir: &Path, trace: Option<Trace>) -> std::io::Result<Self> {
+        let trace = trace.map(Arc::new);
+        let turns = Arc::new(Turns { log_ins: Semaphore::new(LOG_INS), commands: Semaphore::new(COMMANDS) });
+        allow_files();
+        // A socket path has about 100 bytes, so the folder is as short as it can be.
+        let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;
+        let ssh = &cluster.inventory.ssh;
+        let connect_timeout = Duration::from_secs(ssh.connect_timeout.into());
+        let key = ssh.key.as_ref().map(|key| resolve(dir, key));
+        let config = ssh.config.as_ref().map(|config| resolve(dir, config));
+        let settings = settings(config.as_deref());
+        let mut hosts = BTreeMap::new();
+        for (name, node) in &cluster.nodes {
+            let mut builder = SessionBuilder::default();
+            builder
+                .known_hosts_check(KnownHosts::Strict)
+                .connect_timeout(connect_timeout)
+                .server_alive_interval(Duration::from_secs(5))
+                .control_persist(persist(ssh.reuse))
+                .control_directory(sockets.path())
+                .user(ssh.user.clone());
+            if let Some(port) = node.port {
+                builder.port(port);
+            }
+            if let Some(key) = &key {
+                builder.keyfile(key);
+            }
+            if let Some(config) = &config {
+                builder.config_file(config);
+            }
+            let port = node.port.unwrap_or_default().to_string();
+            let key = key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
+            let reused = (ssh.reuse > 0).then(|| Place::of(&[&node.host, &ssh.user, &port, &key, &settings]));
+            let way = Way {
+                name: name.to_string(),
+                target: node.host.clone(),
+                builder,
+                root: ssh.user == "root",
+                place: reused.flatten(),
+                connect_timeout,
+            };
+            hosts.insert(name.clone(), Arc::new(Ssh::new(way, &turns, trace.clone())));
+        }
+        Ok(Self { hosts, _sockets: sockets })
+    }
+
+    /// Leaves only the nodes that are `meant`.
+    pub fn keep(&mut self, meant: impl Fn(&NodeName) -> bool) {
+        self.hosts.retain(|node, _| meant(node));
+    }
+
+    /// The host of a node.
+    pub fn host(&self, node: &NodeName) -> Option<Arc<dyn Host>> {
+        self.hosts.get(node).map(|host| Arc::clone(host) as Arc<dyn Host>)
+    }
+
+    /// All hosts by node.
+    pub fn hosts(&self) -> BTreeMap<NodeName, Arc<dyn Host>> {
+        self.hosts.iter().map(|(name, host)| (name.clone(), Arc::clone(host) as Arc<dyn Host>)).collect()
+    }
+
+    /// Remote executions so far, by node.
+    pub fn executions(&self) -> BTreeMap<NodeName, usize> {
+        self.hosts.iter().map(|(name, host)| (name.clone(), host.executions())).collect()
+    }
+}
+
+/// Lets this process have as many open files as the system allows it: a node takes several.
+fn allow_files() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // Refused, it is enough for fewer nodes.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+}
+
+/// `path` as the user of an inventory means it: `~` is the home folder, anything relative starts at the inventory.
+fn resolve(dir: &Path, path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => dir.join(path),
+    }
+}
+
+/// How long a connection stays when nothing goes over it. One that ends with its run has a minute, for its pauses.
+fn persist(reuse: u16) -> ControlPersist {
+    let seconds = std::num::NonZeroUsize::new(reuse.into());
+    ControlPersist::IdleFor(seconds.unwrap_or(std::num::NonZeroUsize::MIN.saturating_add(59)))
+}
+
+/// What the SSH client is told besides our own options, to tell one way to log in from another.
+fn settings(config: Option<&Path>) -> String {
+    let file = config.map(Path::to_path_buf).or_else(|| Some(std::env::home_dir()?.join(".ssh/config")));
+    let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let agent = std::env::var("SSH_AUTH_SOCK").unwrap_or_default();
+    format!("{}\n{agent}\n{text}", file.unwrap_or_default().display())
+}
