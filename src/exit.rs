@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::apply::Restored;
     use crate::ui::Hint;
-    use crate::verify::{Outcome, Verdict};
+    use crate::verdict::{Outcome, Verdict};
 
     #[test]
     fn the_readme_has_the_table() {

@@ -24,4 +24,5 @@ pub mod secrets;
 pub mod status;
 pub mod transport;
 pub mod ui;
+pub mod verdict;
 pub mod verify;

@@ -9,7 +9,7 @@ use crate::observe::ObserveError;
 use crate::plan::PlanError;
 use crate::render::RenderError;
 use crate::transport::Failure;
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]

@@ -60,7 +60,7 @@ pub enum Event {
         checks: usize,
     },
     /// A check holds, is skipped, or has failed.
-    Checked(crate::verify::Verdict),
+    Checked(crate::verdict::Verdict),
     /// A phase is done, its checks included.
     PhaseDone {
         /// What it did.

@@ -6,7 +6,7 @@ use super::{Apply, ApplyError, Restored};
 use crate::cluster::NodeName;
 use crate::plan::{CheckRun, Phase, Step};
 use crate::resource::{Arg, Call, Change, Id, Order, Verb};
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 impl Apply {
     /// Brings back certificates of `made` that are not served, after `error` has ended their phase; what became of each.
@@ -132,7 +132,7 @@ fn restored(change: &Change) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::Outcome;
+    use crate::verdict::Outcome;
 
     const PATH: &str = "/etc/pgbouncer/tls/server";
 

@@ -18,9 +18,9 @@ use crate::observe::{self, Hosts};
 use crate::pki::Authority;
 use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
 use crate::render::Source;
-use crate::resource::{Change, Effect};
 use crate::transport::{Exec, quote};
-use crate::verify::{self, Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
+use crate::verify;
 
 /// How long a node may take to print the end of its journal.
 const LAST_WORDS: Duration = Duration::from_secs(20);
@@ -243,12 +243,12 @@ impl Apply {
         if let Some(current) = &mut current {
             if approved.partial {
                 current.retain(|node, change| {
-                    approved.changes().any(|(on, known)| covers(on, known, node, change))
+                    approved.changes().any(|(on, known)| plan::covers(on, known, node, change))
                 });
             }
             // Whoever has to wait for an approved move is known only when it is made.
             for (node, change) in current.changes().filter(|(_, change)| change.ahead.is_none()) {
-                if !approved.changes().any(|(on, known)| covers(on, known, node, change)) {
+                if !approved.changes().any(|(on, known)| plan::covers(on, known, node, change)) {
                     return Err(ApplyError::Moved {
                         node: node.clone(),
                         id: change.id.to_string(),
@@ -371,14 +371,6 @@ impl Apply {
 
 fn node_phases(plan: &Plan) -> impl Iterator<Item = &PhasePlan> {
     plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Node)
-}
-
-/// Whether an approved change stands for one that is found now.
-fn covers(on: &NodeName, known: &Change, node: &NodeName, change: &Change) -> bool {
-    let same_place = on == node || (known.cluster_wide && change.cluster_wide);
-    // A service that was to be started has come up by itself since, with what it was before: it starts anew.
-    let starts = known.id.kind == "unit" && known.effect == Effect::Start && change.effect == Effect::Restart;
-    same_place && known.id == change.id && (known.calls == change.calls || starts)
 }
 
 #[cfg(test)]

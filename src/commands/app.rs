@@ -6,9 +6,9 @@ use std::time::Instant;
 use anyhow::{Result, anyhow};
 use serde_json::json;
 
-use super::Global;
 use super::apply::{How, carry_out_so, confirm};
 use super::project::Project;
+use super::{Global, nothing};
 use crate::cli::{App, AppAction};
 use crate::cluster::NodeName;
 use crate::inventory::closest;
@@ -56,12 +56,7 @@ async fn choose(
 ) -> Result<ExitCode> {
     let begun = Instant::now();
     if live::is_chosen(&project.source, observed, &choice) {
-        let words = "that is so already";
-        if global.json {
-            ui::json(&json!({ "changed": 0, "says": words }));
-        } else {
-            ui::data(&format!("{words}\n"));
-        }
+        nothing(global, "that is so already");
         return Ok(ExitCode::SUCCESS);
     }
     project.source_mut()?.choice = Some(choice);

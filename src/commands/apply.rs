@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
-use time::macros::format_description;
 use tokio::sync::Semaphore;
 
 use super::connections::connections;
 use super::project::Project;
 use super::record;
-use super::who::{revision, who};
+use super::who::{revision, run_id, who};
 use super::{Global, interrupt};
 use crate::apply::{Apply, ApplyError, Brake, Event, Halt, Lock, LockError, Owner, Stopped};
 use crate::cluster::NodeName;
@@ -24,7 +23,7 @@ use crate::journal::{Heading, Record, Wanted};
 use crate::observe::Answers;
 use crate::plan::Plan;
 use crate::ui::{Hint, Progress};
-use crate::verify::{Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
 use crate::{cli, journal, live, observe, plan, preflight, ui};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
@@ -370,11 +369,4 @@ async fn heading(project: &Project, run: &str, how: &How) -> Heading {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     Heading { run: run.to_owned(), about: lines.join("\n"), wanted: wanted.text() }
-}
-
-/// Name of a run: its time, and enough chance to tell two of one second apart.
-pub fn run_id() -> Result<String> {
-    let now = time::OffsetDateTime::now_utc();
-    let stamp = now.format(format_description!("[year][month][day]T[hour][minute][second]Z"))?;
-    Ok(format!("{stamp}-{:04x}", rand::random::<u16>()))
 }

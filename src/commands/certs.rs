@@ -1,23 +1,21 @@
-//! `deploy certs`: what the cluster serves, renewing it, and putting a new authority in the place of the old one.
+//! `deploy certs`: what the cluster serves, and renewing it.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 
-use super::Global;
 use super::apply::{carry_out, confirm};
 use super::project::{self, Project};
+use super::rotate_ca::store_with_ca;
+use super::{Global, nothing};
 use crate::certs::{self, Report, State};
-use crate::cli::{Certs, CertsCommand, Renew, RotateCa};
+use crate::cli::{Certs, CertsCommand, Renew};
 use crate::cluster::NodeName;
-use crate::exit::{Ended, Exit};
-use crate::live::Reached;
-use crate::pki::Handover;
+use crate::exit::Exit;
 use crate::render::Renewal;
-use crate::secrets::Store;
 use crate::ui::Hint;
 use crate::{observe, ui};
 
@@ -25,7 +23,7 @@ pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
     match (&wanted.command, &wanted.inventory) {
         (Some(CertsCommand::Ca(target)), _) => ca(global, &target.inventory),
         (Some(CertsCommand::Renew(args)), _) => renew(global, args).await,
-        (Some(CertsCommand::RotateCa(args)), _) => rotate(global, args).await,
+        (Some(CertsCommand::RotateCa(args)), _) => super::rotate_ca::run(global, args).await,
         (Some(CertsCommand::Revoke { node, rotate: args }), _) => {
             super::revoke::run(global, node, args).await
         }
@@ -73,21 +71,6 @@ fn ca(global: &Global, inventory: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The store of a cluster that has an authority.
-fn store_with_ca(global: &Global, inventory: &Path) -> Result<Store> {
-    let files = project::files(inventory)?;
-    let (store, _) = project::open_store(global, &files)?;
-    if store.ca().is_none() {
-        let hint = Hint(format!(
-            "`deploy apply {0}` makes one; where the cluster runs and its store was lost, \
-             `deploy certs rotate-ca {0} --lost-key` takes it over",
-            inventory.display()
-        ));
-        return Err(anyhow!("the cluster has no authority yet").context(hint));
-    }
-    Ok(store)
-}
-
 async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut project = Project::open(global, &args.target.inventory).await?;
@@ -132,124 +115,4 @@ fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
         renewal.roles.insert(name.clone());
     }
     Ok(renewal)
-}
-
-async fn rotate(global: &Global, args: &RotateCa) -> Result<ExitCode> {
-    let mut project = opened(global, args).await?;
-    hand_over(global, args, &mut project).await?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A cluster with an authority to go on from.
-pub async fn opened(global: &Global, args: &RotateCa) -> Result<Project> {
-    if !args.lost_key {
-        store_with_ca(global, &args.target.inventory)?;
-    }
-    let mut project = Project::open(global, &args.target.inventory).await?;
-    if args.lost_key {
-        project.adopt().await?;
-    }
-    Ok(project)
-}
-
-/// Whether a hand-over came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The new authority is the only one.
-    Whole,
-    /// One step was made, or shown.
-    Part,
-}
-
-/// Goes on from one authority to the next, step by step.
-pub async fn hand_over(global: &Global, args: &RotateCa, project: &mut Project) -> Result<Ending> {
-    let inventory = args.target.inventory.display();
-    loop {
-        project.require_next()?;
-        let begun = Instant::now();
-        let observed = project.observe().await?;
-        project.require_known(&observed)?;
-        let reached = project.handover(&observed).context("the store has no certificate authority")?;
-        project.take_step(reached)?;
-        let severed = project.source.trust.severed;
-        if reached.step == Handover::Done && !severed {
-            return finish(global, project);
-        }
-        let plan = super::plan::from(project, &observed).await?;
-        if plan.is_empty() && severed {
-            return finish(global, project);
-        }
-        if plan.is_empty() {
-            let hint = Hint(format!("`deploy certs {inventory}` shows it"));
-            return Err(anyhow!("the nodes are in a state that no step leads out of").context(hint));
-        }
-        if !global.json {
-            tell_step(project, reached, &inventory.to_string());
-        }
-        if args.dry_run {
-            super::plan::show(global, &plan);
-            return Ok(Ending::Part);
-        }
-        confirm(global, args.yes, &plan)?;
-        let done = carry_out(project, plan).await?;
-        done.tell(global, begun, json!({}));
-        if !done.verified() {
-            let hint =
-                format!("mend what does not hold; `deploy certs rotate-ca {inventory}` goes on from here");
-            let ended = Ended::new(Exit::Unverified, "the step is made, and not every check holds");
-            return Err(anyhow::Error::new(ended).context(Hint(hint)));
-        }
-        if severed {
-            return finish(global, project);
-        }
-        if args.step && reached.step != Handover::Drop {
-            nothing(global, &format!("`deploy certs rotate-ca {inventory}` makes the next step"));
-            return Ok(Ending::Part);
-        }
-    }
-}
-
-/// The new authority is the only one from now on.
-fn finish(global: &Global, project: &mut Project) -> Result<Ending> {
-    project.store.promote_next_ca();
-    project.save()?;
-    nothing(global, Handover::Done.title());
-    Ok(Ending::Whole)
-}
-
-/// What a step does, and what is to be known before it is made.
-fn tell_step(project: &Project, reached: Reached, inventory: &str) {
-    if project.source.trust.severed {
-        let day = project.expired().unwrap_or_default();
-        ui::talk(&format!(
-            "One step: every node trusts the new authority alone, and every certificate is issued by it\n\n\
-             The old authority expired on {day}: no new connection between the services verifies any more. All nodes\n\
-             change at once, because none can be told healthy before the others have changed. etcd restarts everywhere;\n\
-             PostgreSQL takes no writes until a leader is elected, its data is not touched. `deploy certs ca {inventory}`\n\
-             prints the file that clients need from now on.\n"
-        ));
-        return;
-    }
-    ui::talk(&format!("{}\n", reached.step.title()));
-    if project.key_is_lost() && reached.step == Handover::Trust {
-        ui::talk(if reached.trusted {
-            "The key of the old authority is lost: the new one issues what a service needs to hear of it.\n"
-        } else {
-            "The key of the old authority is lost: what it has issued goes on to verify until it is replaced.\n"
-        });
-    }
-    if reached.step == Handover::Reissue {
-        ui::talk(&format!(
-            "note: a client that trusts the old authority alone is refused from here on; \
-             `deploy certs ca {inventory}` prints the file that clients need\n"
-        ));
-    }
-}
-
-fn nothing(global: &Global, words: &str) {
-    if global.json {
-        ui::json(&json!({ "changed": 0, "says": words }));
-    } else {
-        ui::data(&format!("{words}\n"));
-    }
 }

@@ -8,7 +8,7 @@ use super::Global;
 use super::project::Project;
 use crate::cli::Target;
 use crate::exit::Exit;
-use crate::verify::{Outcome, Verdict, Verdicts};
+use crate::verdict::{Outcome, Verdict, Verdicts};
 use crate::{preflight, ui};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {

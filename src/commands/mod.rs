@@ -20,6 +20,7 @@ mod redis;
 mod render;
 mod revoke;
 mod rollback;
+mod rotate_ca;
 mod saved;
 mod secrets;
 mod status;
@@ -31,6 +32,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::cli::{Cli, Command, Described};
@@ -89,7 +91,7 @@ fn schema(of: Described) -> serde_json::Value {
         Described::Inventory => return inventory::schema(),
         Described::Plan => schemars::schema_for!(Report),
         Described::Status => schemars::schema_for!(crate::status::Status),
-        Described::Verify => schemars::schema_for!(crate::verify::Verdicts<'_>),
+        Described::Verify => schemars::schema_for!(crate::verdict::Verdicts<'_>),
         Described::Certs => schemars::schema_for!(crate::certs::Report),
         Described::History => schemars::schema_for!(crate::journal::Runs<'_>),
         Described::Run => schemars::schema_for!(crate::journal::Shown),
@@ -102,6 +104,15 @@ fn schema(of: Described) -> serde_json::Value {
 fn unwritable(what: &str, path: &Path, error: std::io::Error) -> anyhow::Error {
     let hint = Hint("choose a place in a folder that is there, and that whoever runs this may write".into());
     anyhow::Error::new(error).context(format!("cannot write {what} {}", path.display())).context(hint)
+}
+
+/// Says why nothing was to be done.
+fn nothing(global: &Global, words: &str) {
+    if global.json {
+        ui::json(&json!({ "changed": 0, "says": words }));
+    } else {
+        ui::data(&format!("{words}\n"));
+    }
 }
 
 /// Options that every command has.

@@ -86,7 +86,7 @@ fn save(
 ) -> Result<()> {
     let saved = Saved {
         format: SAVED_FORMAT,
-        id: super::apply::run_id()?,
+        id: super::who::run_id()?,
         cluster: project.source.cluster.name().to_owned(),
         by: who(),
         inputs: project.inputs(),

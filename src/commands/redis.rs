@@ -7,9 +7,10 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 
 use super::Global;
-use super::apply::{lock, not_confirmed, run_id};
+use super::apply::{lock, not_confirmed};
 use super::project::Project;
 use super::record;
+use super::who::run_id;
 use super::who::who;
 use crate::apply::{self, HandOverError};
 use crate::cli::{Failover, Redis};
@@ -17,7 +18,7 @@ use crate::cluster::NodeName;
 use crate::exit::Exit;
 use crate::live;
 use crate::ui::{self, Hint};
-use crate::verify::Outcome;
+use crate::verdict::Outcome;
 use crate::{observe, plan, verify};
 
 pub async fn run(global: &Global, command: &Redis) -> Result<ExitCode> {

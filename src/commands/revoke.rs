@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::Global;
-use super::certs::{Ending, hand_over, opened};
+use super::rotate_ca::{Ending, hand_over, opened};
 use crate::cli::RotateCa;
 use crate::cluster::NodeName;
 use crate::live;

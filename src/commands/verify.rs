@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::observe::{self, Hosts};
 use crate::plan::CheckRun;
 use crate::render::Source;
-use crate::verify::{Outcome, Verdict, Verdicts};
+use crate::verdict::{Outcome, Verdict, Verdicts};
 use crate::{live, plan, ui, verify};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use anyhow::Result;
+use time::macros::format_description;
 use tokio::process::Command;
 
 /// `user@host`, in one word.
@@ -11,6 +13,13 @@ pub fn who() -> String {
     let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     format!("{user}@{}", host.trim()).chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect()
+}
+
+/// Name of a run: its time, and enough chance to tell two of one second apart.
+pub fn run_id() -> Result<String> {
+    let now = time::OffsetDateTime::now_utc();
+    let stamp = now.format(format_description!("[year][month][day]T[hour][minute][second]Z"))?;
+    Ok(format!("{stamp}-{:04x}", rand::random::<u16>()))
 }
 
 /// The commit that the inventory `file` is at, `dirty` behind it where it, or a role or template beside it, has changed

@@ -8,7 +8,7 @@ use crate::cluster::NodeName;
 use crate::inventory::model::VirtualIp;
 use crate::render::{Source, device, virtual_ips};
 use crate::resource::{Call, Id};
-use crate::verify::{Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
 
 pub fn id() -> Id {
     Id::new("keepalived", "addresses")

@@ -23,6 +23,7 @@ mod objects;
 mod objects_test;
 mod pgbouncer;
 mod redis;
+mod restarts;
 mod secret_uses;
 mod served;
 mod sizing;
@@ -37,7 +38,7 @@ pub use authorities::{Reached, authority_paths, reached};
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
 pub use keepalived::{held_once, holder_probe, holders, misfits as address_misfits};
-pub use members::{ClusterView, Member, MemberStatus, checkpoint, hand_over, id as member_id};
+pub use members::{ClusterView, Member, MemberStatus, id as member_id};
 pub use misfits::misfits;
 pub use objects::{login_roles, password_of};
 pub use pgbouncer::holds;
@@ -47,6 +48,7 @@ pub use redis::{
     instance as redis_instance, named as redis_named, node_at as redis_node_at, primary as redis_primary,
     watch as sentinel_watch,
 };
+pub use restarts::{checkpoint, hand_over};
 pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses, secrets_of};
 pub use served::{
     probes as application_probes, resting_groups, served as served_applications, without_server,
@@ -140,7 +142,7 @@ pub fn changes(
             let mut all = members::ownership(source, observed)?;
             let (configuration, notes) = dynamic::changes(source, observed)?;
             let restarts =
-                members::restarts(source, observed, configuration.as_ref().map(|(change, _)| change));
+                restarts::restarts(source, observed, configuration.as_ref().map(|(change, _)| change));
             all.extend(configuration.map(|(_, placed)| placed));
             all.extend(restarts);
             Ok((all, notes))

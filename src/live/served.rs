@@ -6,7 +6,7 @@ use super::{Observed, applications as chosen, choices, haproxy, proxy_servers};
 use crate::cluster::NodeName;
 use crate::render::{Source, applications};
 use crate::resource::{Call, Id};
-use crate::verify::{Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
 
 /// What tells which group of each application is live, and which servers HAProxy sees well.
 pub fn probes() -> [(Id, Call); 2] {

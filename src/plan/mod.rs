@@ -167,6 +167,14 @@ impl Plan {
     }
 }
 
+/// Whether an approved change stands for one that is found now.
+pub fn covers(on: &NodeName, known: &Change, node: &NodeName, change: &Change) -> bool {
+    let same_place = on == node || (known.cluster_wide && change.cluster_wide);
+    // A service that was to be started has come up by itself since, with what it was before: it starts anew.
+    let starts = known.id.kind == "unit" && known.effect == Effect::Start && change.effect == Effect::Restart;
+    same_place && known.id == change.id && (known.calls == change.calls || starts)
+}
+
 impl Step {
     /// New certificates, what takes them, and what follows from that.
     fn only_certificates(&self) -> bool {

@@ -6,7 +6,7 @@ use super::question::{Answer, manifests, ways};
 use crate::cluster::NodeName;
 use crate::live::{self, Observation, Observed};
 use crate::render::{Facts, Source};
-use crate::verify::{Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
 
 /// Most seconds that two clocks may be apart.
 const SKEW: f64 = 2.0;

@@ -22,7 +22,7 @@ use crate::observe::{self, Answers, Hosts, ObserveError};
 use crate::render::{RenderError, Source};
 use crate::resource::Id;
 use crate::transport::{Exec, Failure, Host};
-use crate::verify::{Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
 use judge::{CHECKS, Others, judge, verdict};
 use question::{Answer, script};
 

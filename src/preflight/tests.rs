@@ -8,7 +8,7 @@ use super::question::{Answer, script, ways};
 use crate::cluster::NodeName;
 use crate::resource::Id;
 use crate::status::tests::{bare, source};
-use crate::verify::{Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
 
 const GOOD: &str = "clock=1.5\ndisk=90000000\nnamed=yes\nlisten=22 sshd ssh\nlists=yes\nend=yes\n";
 

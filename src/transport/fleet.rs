@@ -6,24 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssh::{ControlPersist, KnownHosts, SessionBuilder};
-use tokio::sync::Semaphore;
 
 use super::shared::Place;
 use super::ssh::{Ssh, Way};
+use super::turns::Turns;
 use super::{Host, Trace};
 use crate::cluster::{Cluster, NodeName};
-
-/// Log-ins at once: each is a process here and work for both sides.
-const LOG_INS: usize = 64;
-/// Commands at once on all nodes together, besides those that only hold something.
-const COMMANDS: usize = 256;
-/// What all nodes share, so that a thousand of them do not take this machine away.
-pub struct Turns {
-    /// Of log-ins.
-    pub log_ins: Semaphore,
-    /// Of commands, besides those that only hold something.
-    pub commands: Semaphore,
-}
 
 /// All nodes of a cluster.
 pub struct Fleet {
@@ -36,7 +24,7 @@ impl Fleet {
     /// nodes is recorded in `trace`.
     pub fn new(cluster: &Cluster, dir: &Path, trace: Option<Trace>) -> std::io::Result<Self> {
         let trace = trace.map(Arc::new);
-        let turns = Arc::new(Turns { log_ins: Semaphore::new(LOG_INS), commands: Semaphore::new(COMMANDS) });
+        let turns = Arc::new(Turns::new());
         allow_files();
         // A socket path has about 100 bytes, so the folder is as short as it can be.
         let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;

@@ -9,6 +9,7 @@ mod recorder;
 mod shared;
 mod ssh;
 mod trace;
+mod turns;
 
 pub use fleet::Fleet;
 pub use host::{Exec, Failure, Host, Lines, Reply};

@@ -10,8 +10,8 @@ use openssh::{Child, Session, SessionBuilder, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::fleet::Turns;
 use super::shared::Place;
+use super::turns::Turns;
 use super::{Exec, Failure, Host, Reply, Trace};
 
 /// Commands at once over one connection: servers refuse more than ten (`MaxSessions`), and a person may use one too.

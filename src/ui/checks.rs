@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::table::{Tone, toned};
-use crate::verify::{Outcome, Verdict};
+use crate::verdict::{Outcome, Verdict};
 
 /// The verdicts as text, those of one check together in the order in which they come, and how many of each at the end.
 pub fn checks(verdicts: &[Verdict]) -> String {

@@ -10,7 +10,7 @@ use super::waiting::{beat, busy};
 use crate::apply::Event;
 use crate::cluster::NodeName;
 use crate::observe::Hosts;
-use crate::verify::Outcome;
+use crate::verdict::Outcome;
 
 /// Draws events until their sender is gone.
 pub struct Progress {

@@ -10,50 +10,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::cluster::NodeName;
 use crate::observe::Hosts;
 use crate::plan::CheckRun;
 use crate::transport::{Exec, quote};
-
-/// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// It holds.
-    Pass,
-    /// It does not apply here.
-    Skip,
-    /// It does not hold, and nothing breaks by that.
-    Warn,
-    /// It did not hold in time.
-    Fail,
-}
-
-/// What a check found.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Verdict {
-    /// `role/name`.
-    pub name: String,
-    /// What holds when it passes.
-    pub title: String,
-    /// The node that it ran on.
-    pub node: NodeName,
-    /// How it came out.
-    pub outcome: Outcome,
-    /// Why, in the check's own words.
-    pub reason: String,
-}
-
-/// What `verify --json` and `check --json` print.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Verdicts<'a> {
-    /// By node and name.
-    pub checks: &'a [Verdict],
-}
+use crate::verdict::{Outcome, Verdict};
 
 /// Runs all `checks` and returns their verdicts by node and name.
 pub async fn run(hosts: &Hosts, checks: &[CheckRun]) -> Vec<Verdict> {
