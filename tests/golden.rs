@@ -76,9 +76,10 @@ fn the_edge_is_what_it_was_before() {
     let update = std::env::var_os("UPDATE").is_some();
     let folder = root.join("tests/golden/edge");
     let edge: &[&str] = &["etc_haproxy_haproxy.cfg", "etc_keepalived_keepalived.conf", "etc_deploy_firewall"];
-    let cases: [(&str, &str, &[&str]); 4] = [
+    let cases: [(&str, &str, &[&str]); 5] = [
         ("examples/blue-green.yaml", "m1", edge),
         ("examples/own-role/cluster.yaml", "a1", &["etc_nginx_nginx.conf", "etc_deploy_firewall"]),
+        ("examples/own-role/cluster.yaml", "m3", &["etc_haproxy_haproxy.cfg"]),
         // Everything on one machine, a server in reserve, a limit.
         ("examples/gitea.yaml", "n1", edge),
         // A cookie, on the second of three.

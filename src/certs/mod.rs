@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::cluster::{Node, NodeName, bracketed};
 use crate::live::{self, Observation, Observed};
 use crate::pki::{Certificate, Flaw, bundle};
-use crate::render::{self, RenderError, Source};
+use crate::render::{self, RenderError, Source, served_ports};
 use crate::resource::{Call, Context, Fields, Id, sha256};
 use crate::role::Manifest;
 use crate::secrets::CaMaterial;
@@ -107,10 +107,10 @@ pub struct Report {
 pub fn probes(source: &Source, name: &NodeName) -> Vec<(Id, Call)> {
     let Some(node) = source.cluster.nodes.get(name) else { return Vec::new() };
     let certificates = manifests(source, node).flat_map(|manifest| &manifest.certificates);
-    let served = certificates.flat_map(|certificate| &certificate.served);
-    let served = served.map(|at| {
-        let starttls = at.starttls.clone().unwrap_or_default();
-        (id(at.port), Call::new("served_probe", [bracketed(node.address), at.port.to_string(), starttls]))
+    let served = certificates.flat_map(|certificate| served_ports(&source.cluster, name, certificate));
+    let served = served.map(|(port, starttls)| {
+        let words = [bracketed(node.address), port.to_string(), starttls.unwrap_or_default()];
+        (id(port), Call::new("served_probe", words))
     });
     served.chain(own::probes(source, node)).collect()
 }
@@ -149,7 +149,10 @@ impl Report {
                         name: certificate.name.clone(),
                         path: certificate.path.clone(),
                         serial: None,
-                        served: certificate.served.iter().map(|at| (at.port, None)).collect(),
+                        served: served_ports(&source.cluster, name, certificate)
+                            .into_iter()
+                            .map(|(port, _)| (port, None))
+                            .collect(),
                         issuer: None,
                         names: Vec::new(),
                         days_left: None,

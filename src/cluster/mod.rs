@@ -89,7 +89,8 @@ impl Cluster {
             let own = redis_port(&self.inventory);
             let served = manifest.certificates.iter_mut().flat_map(|certificate| &mut certificate.served);
             let ports = manifest.ports.iter_mut().map(|port| &mut port.port);
-            for port in served.map(|at| &mut at.port).chain(ports).filter(|port| **port == REDIS) {
+            let served = served.filter_map(|at| at.port.number());
+            for port in served.chain(ports).filter(|port| **port == REDIS) {
                 *port = own;
             }
         }

@@ -83,15 +83,16 @@ pub fn checks(source: &Source, known: &BTreeMap<NodeName, Facts>) -> Result<Vec<
                     within: check.within,
                 });
             }
-            let served =
-                manifest.certificates.iter().flat_map(|one| one.served.iter().map(move |at| (one, at)));
-            for (certificate, at) in served {
-                let port = at.port;
+            let served = manifest.certificates.iter().flat_map(|one| {
+                let ports = crate::render::served_ports(&source.cluster, name, one);
+                ports.into_iter().map(move |(port, starttls)| (one, port, starttls))
+            });
+            for (certificate, port, starttls) in served {
                 let ending = if certificate.layout == crate::role::Layout::Pem { "pem" } else { "crt" };
                 let vars = BTreeMap::from([
                     ("ADDRESS".to_owned(), crate::cluster::bracketed(node.address)),
                     ("PORT".to_owned(), port.to_string()),
-                    ("STARTTLS".to_owned(), at.starttls.clone().unwrap_or_default()),
+                    ("STARTTLS".to_owned(), starttls.unwrap_or_default()),
                     ("CERTIFICATE".to_owned(), format!("{}.{ending}", certificate.path)),
                     ("AUTHORITY".to_owned(), crate::render::authority_path(&certificate.path)),
                 ]);

@@ -1,6 +1,6 @@
 //! Applications as templates see them, and the ports that they listen on. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use crate::cluster::{Cluster, NodeName, bracketed};
 use crate::inventory::model;
 use crate::pki::OwnCertificate;
 use crate::resource::{File, Live};
+use crate::role::{Certificate, Served, ServedPort, Those};
 
 /// Folder of what HAProxy knows of applications, on its nodes.
 pub const FOLDER: &str = "/etc/haproxy/applications";
@@ -66,6 +67,8 @@ pub struct AppServer {
     pub port: u16,
     /// It is there only for when no other server is well.
     pub backup: bool,
+    /// An nginx of the cluster is in front of it, which speaks TLS.
+    pub fronted: bool,
 }
 
 /// A choice that somebody makes now.
@@ -104,6 +107,31 @@ impl Application {
         }
         all
     }
+}
+
+/// The ports of `node` on which a certificate is served, each with the protocol that comes before the handshake.
+pub fn served_ports(
+    cluster: &Cluster,
+    node: &NodeName,
+    certificate: &Certificate,
+) -> Vec<(u16, Option<String>)> {
+    let of = |at: &Served| {
+        let ports = match at.port {
+            ServedPort::One(port) => BTreeSet::from([port]),
+            ServedPort::Those(Those::Processes) => fronted_ports(cluster, node),
+        };
+        ports.into_iter().map(|port| (port, at.starttls.clone())).collect::<Vec<_>>()
+    };
+    certificate.served.iter().flat_map(of).collect()
+}
+
+/// The ports of `node` on which nginx stands in front of processes.
+fn fronted_ports(cluster: &Cluster, node: &NodeName) -> BTreeSet<u16> {
+    let servers = applications(cluster).into_iter().flat_map(|one| one.pools).flat_map(|pool| pool.servers);
+    servers
+        .filter(|server| server.fronted && server.node.as_ref() == Some(node))
+        .map(|server| server.port)
+        .collect()
 }
 
 /// The name of an application's backend in HAProxy. The names of applications and groups hold no dots.
@@ -163,7 +191,7 @@ fn read_by_haproxy(path: String, mode: &str, content: String, masked: String) ->
 }
 
 fn pool(cluster: &Cluster, application: &str, group: &model::Servers<'_>) -> AppPool {
-    let server = |text: &String, backup| server(cluster, text, group.port, backup);
+    let server = |text: &String, backup| server(cluster, text, group, backup);
     let servers = group.nodes.iter().filter_map(|text| server(text, false));
     AppPool {
         backend: backend(application, group.group),
@@ -174,15 +202,16 @@ fn pool(cluster: &Cluster, application: &str, group: &model::Servers<'_>) -> App
 }
 
 /// A server from its text in the inventory; none where the rules of the inventory refuse it.
-fn server(cluster: &Cluster, text: &str, port: Option<u16>, backup: bool) -> Option<AppServer> {
+fn server(cluster: &Cluster, text: &str, group: &model::Servers<'_>, backup: bool) -> Option<AppServer> {
     let name: String = text.chars().filter(|c| !['[', ']'].contains(c)).collect();
     let name_of = NodeName::from(text);
     let (address, port, node) = match cluster.nodes.get(&name_of) {
-        Some(node) => (node.address, port?, Some(name_of)),
+        Some(node) => (node.address, group.port?, Some(name_of)),
         None => match text.parse::<SocketAddr>() {
             Ok(socket) => (socket.ip(), socket.port(), None),
-            Err(_) => (text.parse::<IpAddr>().ok()?, port?, None),
+            Err(_) => (text.parse::<IpAddr>().ok()?, group.port?, None),
         },
     };
-    Some(AppServer { name, node, target: format!("{}:{port}", bracketed(address)), port, backup })
+    let fronted = node.is_some() && !backup && !group.processes.is_empty();
+    Some(AppServer { name, node, target: format!("{}:{port}", bracketed(address)), port, backup, fronted })
 }

@@ -13,7 +13,7 @@ mod rules;
 mod virtual_ips;
 
 pub use applications::{
-    AppPool, AppServer, Application, Choice, Chosen, applications, backend, certificate_path,
+    AppPool, AppServer, Application, Choice, Chosen, applications, backend, certificate_path, served_ports,
 };
 use builder::Builder;
 pub use builder::authority_path;

@@ -95,8 +95,7 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
         "name": "cluster", "address": virtual_ip, "url_address": if ipv6 { "[fd00::9]" } else { virtual_ip },
         "ipv6": ipv6, "device": "eth0", "router_id": 9, "priority": 200, "database": true, "applications": true,
     }]);
-    let server =
-        json!({ "name": "n1", "node": "n1", "target": "10.0.0.1:8080", "port": 8080, "backup": ipv6 });
+    let server = json!({ "name": "n1", "node": "n1", "target": "10.0.0.1:8080", "port": 8080, "backup": ipv6, "fronted": !ipv6 });
     let pool = |group: &str| json!({ "backend": format!("app.shop.{group}"), "group": group, "servers": [server], "processes": [9001, 9002] });
     let applications = json!([{
         "name": "shop", "hosts": ["shop.example.org"], "pools": [pool("blue"), pool("green")], "grouped": true,

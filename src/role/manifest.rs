@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::inventory::model::{Inventory, Kind};
-use crate::pki::Usage;
+use super::certificate::Certificate;
+use super::words::{Takes, When, root};
+use crate::inventory::model::Kind;
 
 /// One role.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -86,26 +87,6 @@ pub enum PlacedBy {
     Processes,
 }
 
-/// A part of the inventory that something is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum When {
-    /// `applications`.
-    Applications,
-    /// `virtual_ip`, for databases.
-    DatabaseIp,
-}
-
-impl When {
-    /// Whether the inventory has it.
-    pub fn holds(self, inventory: &Inventory) -> bool {
-        match self {
-            Self::Applications => !inventory.applications.is_empty(),
-            Self::DatabaseIp => inventory.virtual_ip.as_ref().is_some_and(|ip| ip.database().is_some()),
-        }
-    }
-}
-
 /// A Debian package; on one release only where `debian` says so.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,19 +128,6 @@ pub struct Directory {
     pub mode: String,
 }
 
-/// How a running service takes a change.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Takes {
-    /// By itself, or it has no service.
-    #[default]
-    Nothing,
-    /// By `systemctl reload`.
-    Reload,
-    /// By `systemctl restart`.
-    Restart,
-}
-
 /// A file from a template.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,76 +163,6 @@ pub struct File {
     /// The service keeps it from then on: it is written where it is not there, and never again.
     #[serde(default)]
     pub seed: bool,
-}
-
-/// How certificate and key lie on the node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// `<path>.crt` and `<path>.key`.
-    #[default]
-    Pair,
-    /// One file `<path>.pem`: certificate, then key.
-    Pem,
-}
-
-/// A certificate with its key, made for one node. The CA bundle that the role verifies its peers with is written to
-/// `ca.crt` in the same directory.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Certificate {
-    /// Name within the role.
-    pub name: String,
-    /// Absolute path without its ending.
-    pub path: String,
-    /// One file or two.
-    #[serde(default)]
-    pub layout: Layout,
-    /// Owning user.
-    #[serde(default = "root")]
-    pub owner: String,
-    /// Owning group.
-    #[serde(default = "root")]
-    pub group: String,
-    /// Mode of the key, in octal.
-    #[serde(default = "mode_0640")]
-    pub mode: String,
-    /// Subject common name, a template.
-    pub common_name: String,
-    /// Names and addresses that it is valid for, templates; one that renders to several, parted by spaces, gives several.
-    #[serde(default)]
-    pub names: Vec<String>,
-    /// What it may be used for.
-    pub usages: Vec<Usage>,
-    /// How `unit` takes a new one.
-    #[serde(default)]
-    pub takes: Takes,
-    /// How `unit` takes other authorities in `ca.crt`; by default as it takes a new certificate.
-    #[serde(default)]
-    pub authority: Option<Takes>,
-    /// The unit reads `ca.crt` again only with a new certificate, so one is made when the authorities change.
-    #[serde(default)]
-    pub renewed_with_authority: bool,
-    /// The unit that reads it; by default the role's first.
-    #[serde(default)]
-    pub unit: Option<String>,
-    /// The ports on which it is served; each has a check that makes a handshake there.
-    #[serde(default)]
-    pub served: Vec<Served>,
-    /// It is there only with this part of the inventory.
-    #[serde(default)]
-    pub when: Option<When>,
-}
-
-/// A port that shows a certificate to whoever connects.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Served {
-    /// Number.
-    pub port: u16,
-    /// Protocol to speak before the handshake, as `openssl s_client -starttls` names it.
-    #[serde(default)]
-    pub starttls: Option<String>,
 }
 
 /// A systemd unit.
@@ -375,14 +273,8 @@ pub struct Check {
     pub with: Option<String>,
 }
 
-fn root() -> String {
-    "root".into()
-}
 fn mode_0644() -> String {
     "0644".into()
-}
-fn mode_0640() -> String {
-    "0640".into()
 }
 fn yes() -> bool {
     true

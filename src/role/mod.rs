@@ -6,11 +6,15 @@
 
 #[cfg(test)]
 mod built_in;
+mod certificate;
 mod library;
 mod manifest;
+mod words;
 
+pub use certificate::{Certificate, Layout, Served, ServedPort, Those};
 pub use library::{Library, RoleError};
 pub use manifest::{
-    Certificate, Check, CheckOn, Directory, File, KindOrAll, Layout, Manifest, Package, Peer, PlacedBy, Port,
-    Protocol, Rolling, Stage, Takes, Unit, When,
+    Check, CheckOn, Directory, File, KindOrAll, Manifest, Package, Peer, PlacedBy, Port, Protocol, Rolling,
+    Stage, Unit,
 };
+pub use words::{Takes, When};

@@ -78,6 +78,13 @@ pub fn deployed(cluster: &mut Cluster) -> Result<String> {
         own.len() == 3 && own.iter().all(|one| one["state"] == "ok"),
         "certs does not know pair.crt: {own:?}"
     );
+    let nginx = certs["certificates"].as_array().into_iter().flatten();
+    let nginx: Vec<_> = nginx.filter(|one| one["service"] == "nginx").collect();
+    ensure!(
+        nginx.len() == 2
+            && nginx.iter().all(|one| one["served"]["8082"] == one["serial"] && one["state"] == "ok"),
+        "certs does not know nginx: {nginx:?}"
+    );
     Ok(format!("applied in {:.1} s; {tried} ports tried by a client", apply.seconds))
 }
 
@@ -141,6 +148,14 @@ pub fn requests(cluster: &mut Cluster) -> Result<String> {
             "nginx: {status} {said}"
         );
     }
+    // On the way to nginx the request is encrypted, and nothing else is taken.
+    let plain = format!(
+        "curl -s --max-time 5 -o /dev/null -w '%{{http_code}}' http://{}:8082/",
+        cluster.address(first)
+    );
+    let haproxy = cluster.of_kind("manager").first().copied().context("no manager")?;
+    let said = cluster.on(haproxy, &plain)?;
+    ensure!(said == "400", "nginx answers plain HTTP with {said}");
     let pair = cluster.dir().join("pair.crt").display().to_string();
     let jar = cluster.dir().join("jar").display().to_string();
     let _ = std::fs::remove_file(&jar);
