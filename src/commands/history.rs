@@ -101,7 +101,8 @@ async fn ask(files: &Files, script: &str) -> Result<(BTreeMap<NodeName, String>,
     let fleet = Fleet::new(&files.cluster, &files.dir, None)
         .context("cannot make a folder for SSH sockets in /tmp")?;
     let (mut said, mut silent) = (BTreeMap::new(), BTreeMap::new());
-    for (node, reply) in ask_each(&fleet.hosts(), script, PATIENCE).await {
+    let hosts = fleet.hosts();
+    for (node, reply) in ui::waiting(&hosts, ask_each(&hosts, script, PATIENCE)).await {
         match reply {
             Ok(reply) => {
                 said.insert(node, reply.stdout);

@@ -29,7 +29,8 @@ async fn each(global: &Global, inventory: &Path, release: Release) -> Result<Exi
     let files = project::files(inventory)?;
     let fleet = Fleet::new(&files.cluster, &files.dir, None)
         .context("cannot make a folder for SSH sockets in /tmp")?;
-    let answers = holders(&fleet.hosts(), release).await;
+    let hosts = fleet.hosts();
+    let answers = ui::waiting(&hosts, holders(&hosts, release)).await;
     let (mut text, mut rows) = (String::new(), Vec::new());
     let (mut held, mut silent, mut released) = (false, false, false);
     for (node, answer) in &answers {

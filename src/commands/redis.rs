@@ -37,7 +37,7 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
     }
     let to = args.to.as_deref().map(NodeName::from);
     let wanted = {
-        let answers = observe::observe(source, &hosts).await?;
+        let answers = ui::waiting(&hosts, observe::observe(source, &hosts)).await?;
         live::redis_hand_over(source, &answers.observed, to.as_ref())
             .map_err(|refusal| super::plan::explain(refusal.into()))?
     };
@@ -67,7 +67,7 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
     let own = |phase: &str| ["redis", "sentinel"].contains(&phase);
     let checks: Vec<_> =
         checks.into_iter().filter(|check| own(&check.phase) || check.name == "haproxy/redis").collect();
-    let verdicts = verify::run(&hosts, &checks).await;
+    let verdicts = ui::waiting(&hosts, verify::run(&hosts, &checks)).await;
     let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
     if global.json {
         ui::json(&json!({
