@@ -214,6 +214,8 @@ def table(found: list[dict]) -> None:
 def main() -> None:
     # So that the lab is taken down then, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        sys.exit("bench.py DEPLOY: the program to be measured; `make bench` builds it")
     deploy = Path(sys.argv[1]).resolve()
     OUT.mkdir(parents=True, exist_ok=True)
     if set(CHOSEN) & set(PEERS):
