@@ -62,6 +62,28 @@ pub fn revoked(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("cut off in {:.0} s, by two hand-overs", revoked.seconds))
 }
 
+/// A node is off when the next step to a new authority is due: it is waited for, and the old authority is trusted until then.
+pub fn waits(cluster: &mut Cluster) -> Result<String> {
+    let step = ["certs", "rotate-ca", "--step", "--yes"];
+    let first = authorities(cluster)?;
+    cluster.deploy(&step)?;
+    let node = cluster.of_kind("app").last().copied().context("no app node")?;
+    cluster.lab("kill", &[node])?;
+    let refused = cluster.attempt(&step);
+    cluster.lab("start", &[node])?;
+    let refused = refused?;
+    refused.ended(5)?;
+    ensure!(refused.stderr.contains(node), "{node} is not named: {}", refused.all());
+    cluster.healthy_within(Duration::from_secs(60))?;
+    let both = authorities(cluster)?;
+    ensure!(both.len() == 2 && both.contains(&first[0]), "the authorities in between: {both:?}");
+    let rest = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
+    let last = authorities(cluster)?;
+    ensure!(last.len() == 1 && last != first, "the authority is not another one: {last:?}");
+    cluster.settled()?;
+    Ok(format!("refused while {node} was off, then finished in {:.1} s", rest.seconds))
+}
+
 /// Begins a run, and kills it after some seconds.
 pub fn killed_after(cluster: &Cluster, seconds: u64, words: &[&str]) -> Result<()> {
     let mut killed = cluster.start(words, "killed")?;

@@ -34,6 +34,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("everything-rolled", rolled::everything_rolled),
     ("certificate-not-served", certs::not_served),
     ("certificates-revoked", certs::revoked),
+    ("authority-waits", certs::waits),
     ("certificates-damaged", damaged::certificates_damaged),
     ("etcd-member-refuses", damaged::etcd_member_refuses),
     ("authority-lost", break_glass::authority_lost),
