@@ -1,6 +1,7 @@
 //! Applications behind HAProxy, served by the role of `examples/own-role`: what requests get, and that none is lost while
 //! the live group changes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -10,6 +11,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::clients;
 use crate::cluster::Cluster;
+use crate::outsider::Outsider;
+
+/// Last number of the address of applications, where they have one of their own.
+const SECOND: u8 = 101;
 
 /// The two nodes that serve: the first of kind app.
 fn servers(cluster: &Cluster) -> Result<[&'static str; 2]> {
@@ -246,6 +251,27 @@ pub fn drained(cluster: &mut Cluster) -> Result<String> {
     ensure!(back, "{first} gets no requests again");
     cluster.settled()?;
     Ok("no new client while it is drained, through reloads; back again".into())
+}
+
+/// An address for databases and one for applications: each answers on its own ports alone.
+pub fn parted(cluster: &mut Cluster) -> Result<String> {
+    let (applications, roles) = sections(servers(cluster)?);
+    let shared = cluster.virtual_ip().context("the cluster has no virtual address")?;
+    let second = format!("{}.{SECOND}", cluster.shape.subnet);
+    let both = format!("database: {shared}\napplications: {second}");
+    cluster.write(&[("virtual_ip", &both), ("applications", &applications), ("roles", &roles)])?;
+    let apply = cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    let ports = BTreeSet::from([80, 443, 5000, 5001, 6379]);
+    let asked = [&shared, &second].map(|address| (address.clone(), ports.clone()));
+    let open = Outsider::new(cluster, clients::CLIENT)?.open(&asked.into())?;
+    let wanted =
+        BTreeMap::from([(shared, BTreeSet::from([5000, 5001, 6379])), (second, BTreeSet::from([80, 443]))]);
+    cluster.write(&[("applications", &applications), ("roles", &roles)])?;
+    let back = cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    ensure!(open == wanted, "the addresses answer on {open:?} instead of {wanted:?}");
+    Ok(format!("parted in {:.1} s, one address again in {:.1} s", apply.seconds, back.seconds))
 }
 
 /// Without one of its machines, the group is switched on the HAProxys that are left; the other takes it over once it is back.

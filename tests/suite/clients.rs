@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::outsider::{BEYOND, Outsider};
 
 /// Every listening port of every node is tried by a client that is no administrator.
-const CLIENT: u8 = 200;
+pub const CLIENT: u8 = 200;
 
 struct Psql<'a> {
     authority: &'a Path,
