@@ -43,6 +43,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("redis-certificates-renewed", redis::certificates_renewed),
     ("redis-moved", redis::moved),
     ("redis-primary-killed", redis::primary_killed),
+    ("redis-primary-frozen", redis::primary_frozen),
     ("switchover", failures::switchover),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),

@@ -16,6 +16,8 @@ const LOSS: Duration = Duration::from_secs(10);
 const MOVE: Duration = Duration::from_secs(3);
 /// Two cores play all machines at once, and a client has to find the new primary.
 const SLACK: Duration = Duration::from_secs(3);
+/// Longer than Sentinel needs to make another one the primary.
+const FROZEN: Duration = Duration::from_secs(12);
 const HEALING: Duration = Duration::from_secs(90);
 
 /// The node of the primary, as `status` shows it.
@@ -78,6 +80,32 @@ pub fn primary_killed(cluster: &mut Cluster) -> Result<String> {
     ensure!(first != "0", "{lost} did not ask the Sentinels before it started");
     cluster.settled()?;
     Ok(format!("{lost} to {now}; {}", notes.join("; ")))
+}
+
+/// The primary stands still until another one leads, and then goes on as if nothing had been: until Sentinel makes it a
+/// replica it takes writes, and none of them comes through HAProxy.
+pub fn primary_frozen(cluster: &mut Cluster) -> Result<String> {
+    let frozen = primary(cluster)?;
+    let writers = RedisWriters::start(cluster)?;
+    cluster.on(&frozen, "systemctl kill --signal=STOP redis-server")?;
+    sleep(FROZEN);
+    cluster.on(&frozen, "systemctl kill --signal=CONT redis-server")?;
+    let flow = writers.flow_within(LOSS + Duration::from_secs(20));
+    // For so long it may hold itself for the primary.
+    sleep(LOSS);
+    flow?;
+    let healthy = cluster.healthy_within(HEALING)?;
+    let mut notes = Vec::new();
+    for (by, outcome) in writers.finish()? {
+        let what = title(cluster, "Redis primary frozen 12 s", by);
+        // Whoever asks a Sentinel once may be answered by the old primary: that is counted.
+        let losses = if by == "haproxy" { Losses::Forbidden } else { Losses::Counted };
+        notes.push(figures::record_with(&what, outcome, LOSS, SLACK, healthy, losses)?);
+    }
+    let now = primary(cluster)?;
+    ensure!(now != frozen, "{frozen} is the primary again");
+    cluster.settled()?;
+    Ok(format!("{frozen} to {now}; {}", notes.join("; ")))
 }
 
 /// New certificates of Redis and Sentinel under clients: Redis takes them while it runs, a connection to it is held.
