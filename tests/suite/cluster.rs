@@ -7,10 +7,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use deploy::secrets::{Identity, Store};
 use serde_json::Value;
 
+use crate::in_time::in_time;
 use crate::nodes::log_in;
 use crate::shape::Shape;
 
@@ -249,16 +250,12 @@ impl Cluster {
             if verify.code == Some(0) {
                 return Ok(begun.elapsed());
             }
-            if begun.elapsed() > limit {
+            in_time(begun.elapsed() <= limit, || {
                 let failed: Vec<&str> =
                     verify.stdout.lines().filter(|line| line.starts_with("FAIL")).collect();
-                bail!(
-                    "not healthy after {} s:\n{}\n{}",
-                    limit.as_secs(),
-                    failed.join("\n"),
-                    tail(&verify.stderr)
-                );
-            }
+                let (seconds, failed) = (limit.as_secs(), failed.join("\n"));
+                format!("not healthy after {seconds} s:\n{failed}\n{}", tail(&verify.stderr))
+            })?;
             thread::sleep(Duration::from_secs(1));
         }
     }
