@@ -244,13 +244,16 @@ fn inventory(nodes: &[bool], port: u16, connections: u32) -> String {
     text
 }
 
+/// No service of ours listens on any of these.
+const FREE_PORTS: std::ops::Range<u16> = 30_000..60_000;
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4))]
 
     #[test]
     fn a_plan_that_was_carried_out_leaves_nothing_to_do(
         nodes in proptest::collection::vec(any::<bool>(), 3..6),
-        port in 1024u16..60000,
+        port in FREE_PORTS,
         connections in 1000u32..2000,
     ) {
         let mut all = Nodes::new(&inventory(&nodes, port, connections));
@@ -288,7 +291,7 @@ proptest! {
     #[test]
     fn a_run_that_was_killed_at_any_call_is_finished_by_the_next(
         kills in proptest::collection::vec(any::<prop::sample::Index>(), 1..3),
-        port in 1024u16..60000,
+        port in FREE_PORTS,
     ) {
         // The node of one inventory gets another one: files and units change, packages do not.
         let (mut all, _) = settled();
