@@ -71,7 +71,7 @@ fn details(text: &mut String, phase: &PhasePlan, diffs: bool) {
         "\n<details><summary>{}: {title} ({count} changes{effects})</summary>\n",
         phase.phase.name
     );
-    for Group { change, diff, nodes } in groups(phase) {
+    for Group { change, diff, nodes, .. } in groups(phase) {
         let effect = match change.effect {
             Effect::None => String::new(),
             effect => format!(" **{}**", effect.as_str()),
