@@ -11,7 +11,7 @@ use super::Global;
 use super::project::STORE;
 use super::unwritable;
 use crate::role::Library;
-use crate::secrets::{Identity, NewIdentity, Recipient, Seal, Secret, Store};
+use crate::secrets::{Identity, IdentityError, NewIdentity, Recipient, Seal, Secret, Store};
 use crate::ui::{self, Hint};
 use crate::{cli, inventory};
 
@@ -23,7 +23,7 @@ const PASSPHRASE: &str = "DEPLOY_PASSPHRASE";
 
 pub fn run(global: &Global, args: &cli::Init) -> Result<ExitCode> {
     let mut said = Vec::new();
-    let done = begin(args, &mut said);
+    let done = begin(global, args, &mut said);
     // What was written before an error is there.
     if global.json {
         let wrote: Vec<_> = said.iter().filter(|said| said.new).map(|said| &said.path).collect();
@@ -47,7 +47,7 @@ fn wrote(path: &Path, what: &str) -> Said {
     Said { path: path.to_owned(), new: true, text: format!("wrote {}: {what}", path.display()) }
 }
 
-fn begin(args: &cli::Init, said: &mut Vec<Said>) -> Result<()> {
+fn begin(global: &Global, args: &cli::Init, said: &mut Vec<Said>) -> Result<()> {
     let folder = &args.folder;
     std::fs::create_dir_all(folder).map_err(|error| {
         let hint = Hint("name a folder, or a path where one can be made".into());
@@ -69,48 +69,73 @@ fn begin(args: &cli::Init, said: &mut Vec<Said>) -> Result<()> {
         said.push(Said { path: store, new: false, text });
         return Ok(());
     }
-    let seal = seal(folder, &loaded.inventory.trust.recipients, said)?;
+    let explicit = global.identity.as_deref();
+    let seal = seal(explicit, folder, &loaded.inventory.trust.recipients, said)?;
     let names: Vec<String> = match &seal {
         Seal::Recipients(recipients) => recipients.iter().map(ToString::to_string).collect(),
         Seal::Passphrase(_) => vec!["whoever knows the passphrase".into()],
     };
     Store::create(&store, &loaded.inventory.name, seal)?.save()?;
     said.push(wrote(&store, &format!("safe to commit; these can open it: {}", names.join(", "))));
-    let ignore = folder.join(".gitignore");
-    if !ignore.exists() {
-        // What a killed process may leave of the store's lock is nobody's to commit either.
-        write_new(&ignore, &format!("{IDENTITY}\n.secrets.*\n"))?;
+    ignored(folder, said)
+}
+
+/// Sees to it that version control leaves alone what must not be committed: the identity, and what a killed process may
+/// leave of the store's lock.
+fn ignored(folder: &Path, said: &mut Vec<Said>) -> Result<()> {
+    let path = folder.join(".gitignore");
+    let present = std::fs::read_to_string(&path).unwrap_or_default();
+    let missing: Vec<&str> = [IDENTITY, ".secrets.*"]
+        .into_iter()
+        .filter(|line| !present.lines().any(|known| known.trim() == *line))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
     }
+    let gap = if present.is_empty() || present.ends_with('\n') { "" } else { "\n" };
+    let text = format!("{present}{gap}{}\n", missing.join("\n"));
+    std::fs::write(&path, text).map_err(|error| unwritable("a file", &path, error))?;
+    said.push(wrote(&path, "the identity is not to be committed"));
     Ok(())
 }
 
 /// By the passphrase of the environment where nobody is named, else to everyone who is.
-fn seal(folder: &Path, named: &[String], said: &mut Vec<Said>) -> Result<Seal> {
+fn seal(explicit: Option<&Path>, folder: &Path, named: &[String], said: &mut Vec<Said>) -> Result<Seal> {
     match std::env::var(PASSPHRASE) {
         Ok(passphrase) if named.is_empty() && !passphrase.trim().is_empty() => {
             Ok(Seal::Passphrase(Secret::new(passphrase.trim_end_matches(['\r', '\n']))))
         }
-        _ => Ok(Seal::Recipients(recipients(folder, named, said)?)),
+        _ => Ok(Seal::Recipients(recipients(explicit, folder, named, said)?)),
     }
 }
 
 /// Those that the inventory names, and the identity that this machine has; a new one where it has none.
-fn recipients(folder: &Path, named: &[String], said: &mut Vec<Said>) -> Result<BTreeSet<Recipient>> {
+fn recipients(
+    explicit: Option<&Path>,
+    folder: &Path,
+    named: &[String],
+    said: &mut Vec<Said>,
+) -> Result<BTreeSet<Recipient>> {
     let mut recipients = BTreeSet::new();
     for text in named {
         recipients
             .insert(text.parse::<Recipient>().map_err(|error| anyhow!("trust.recipients: {text}: {error}"))?);
     }
-    match Identity::find(None, folder, |name| std::env::var(name).ok()) {
+    match Identity::find(explicit, folder, |name| std::env::var(name).ok()) {
         Ok(identity) => recipients.extend(identity.recipients()),
-        Err(_) if recipients.is_empty() => {
+        Err(IdentityError::NotFound(_)) if recipients.is_empty() => {
             let identity = NewIdentity::generate();
             let path = folder.join(IDENTITY);
             identity.write(&path)?;
             said.push(wrote(&path, "it opens the store; keep a copy where you keep such things"));
             recipients.insert(identity.recipient().clone());
         }
-        Err(_) => {}
+        Err(IdentityError::NotFound(_)) => {}
+        // What is there and cannot be read would open nothing later on.
+        Err(error) => {
+            let hint = Hint(error.hint().into());
+            return Err(anyhow::Error::new(error).context(hint));
+        }
     }
     if recipients.is_empty() {
         let hint = Hint("name an age public key in `trust.recipients`".into());
