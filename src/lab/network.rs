@@ -118,6 +118,8 @@ async fn rules(lab: &Lab) -> Result<()> {
         format!("-i {bridge} -o {bridge} {tagged} -j ACCEPT"),
         format!("-i {bridge} {known} {tagged} -j ACCEPT"),
         format!("-o {bridge} {known} {tagged} -j ACCEPT"),
+        // No other lab.
+        format!("-i {bridge} -o dl-+ {tagged} -j REJECT"),
         format!("-i {bridge} -p udp --dport 53 {tagged} -j ACCEPT"),
     ];
     let ways = sources::ports(lab.spec.release).await;
