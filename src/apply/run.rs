@@ -18,6 +18,7 @@ use crate::observe::{self, Hosts};
 use crate::pki::Authority;
 use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
 use crate::render::Source;
+use crate::resource::Change;
 use crate::transport::{Exec, quote};
 use crate::verdict::{Outcome, Verdict};
 use crate::verify;
@@ -246,8 +247,9 @@ impl Apply {
                     approved.changes().any(|(on, known)| plan::covers(on, known, node, change))
                 });
             }
-            // Whoever has to wait for an approved move is known only when it is made.
-            for (node, change) in current.changes().filter(|(_, change)| change.ahead.is_none()) {
+            // Whoever has to wait for an approved move, or to hear of it, is known only when it is made.
+            let own = |change: &Change| change.ahead.is_none() && !change.follows;
+            for (node, change) in current.changes().filter(|(_, change)| own(change)) {
                 if !approved.changes().any(|(on, known)| plan::covers(on, known, node, change)) {
                     return Err(ApplyError::Moved {
                         node: node.clone(),

@@ -261,10 +261,13 @@ async fn carried_out(
         return Err(anyhow!("certificates are to be made, and nobody has the key of the authority")
             .context(Hint(hint.into())));
     }
-    project.save()?;
     let known = if how.proven { BTreeMap::new() } else { live::facts(&project.observed) };
     let mut checks = plan::checks(&project.source, &known)?;
     let mut lock = lock(project, &run).await?;
+    if let Err(error) = project.save() {
+        lock.let_go().await;
+        return Err(error);
+    }
     let (events, kept) = tokio::sync::mpsc::unbounded_channel();
     let (passed_on, drawn) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(record::keep(record, kept, passed_on));

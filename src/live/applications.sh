@@ -51,6 +51,8 @@ applications_apply() {
 applications_tell() {
     while read -r applications_word applications_name applications_group _; do
         [ "$applications_word" = live ] || continue
+        # A group that comes with the next configuration: it is led to by that.
+        haproxy_ask 'show backend' | grep -qxF "app.$applications_name.$applications_group" || continue
         applications_verb=add
         if printf '%s\n' "$applications_before" | grep -q "^$applications_name "; then applications_verb='set'; fi
         applications_told "$(haproxy_ask \

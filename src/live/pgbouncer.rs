@@ -76,6 +76,7 @@ pub fn reconnects(source: &Source, observed: &Observed) -> Vec<Placed> {
             until.ahead = Some(Effect::Reload);
             let mut then = change("connections", "pgbouncer_reconnect");
             then.last = true;
+            then.follows = true;
             [(node.clone(), until), (node.clone(), then)]
         })
         .collect()

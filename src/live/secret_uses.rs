@@ -54,6 +54,14 @@ fn of_role(library: &Library, manifest: &Manifest) -> Vec<(String, String, Form)
             all.push((name, format!("{role}: {}", file.path), form));
         }
     }
+    if role == "sentinel" {
+        // What Sentinel logs in to Redis with: it is told so, and keeps it in its own file.
+        all.push((
+            "redis/sentinel".to_owned(),
+            "sentinel: /etc/redis/cluster/sentinel.conf".to_owned(),
+            form,
+        ));
+    }
     // A check gets its values quoted, whatever they hold.
     for check in &manifest.checks {
         for name in check.vars.values().flat_map(|text| asked_for(text)) {

@@ -346,6 +346,10 @@ fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
     unit.effect = Effect::Reload;
     // Again and again while HAProxy reloads on one node after the other, and once it has.
     assert_eq!(moved(&unit), ["a1", "a1"]);
+    // A pooler that has come up since the plan was approved is none that nobody approved.
+    let reload = BTreeMap::from([(NodeName::from("m1"), vec![unit.clone()])]);
+    let all = follows(&source, &observed, &reload);
+    assert!(all.iter().all(|(_, change)| change.follows || change.ahead.is_some()));
     let phase = PHASES.iter().find(|phase| phase.name == "haproxy").unwrap();
     let certificate = Change { id: Id::new("certificate", "/etc/haproxy/tls/haproxy"), ..unit.clone() };
     let mut steps = BTreeMap::from([(NodeName::from("a1"), vec![certificate, unit])]);

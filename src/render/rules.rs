@@ -106,7 +106,8 @@ fn family(edges: &[Edge], v4: bool) -> String {
     text.push_str(if v4 {
         "-A DEPLOY-INPUT -p icmp -m icmp --icmp-type 8 -j ACCEPT\n"
     } else {
-        "-A DEPLOY-INPUT -p ipv6-icmp -j ACCEPT\n"
+        // The answer to a request for an address goes to who has asked everybody: the kernel sees no connection.
+        "-A DEPLOY-INPUT -p ipv6-icmp -j ACCEPT\n-A DEPLOY-INPUT -s fe80::/10 -d fe80::/10 -p udp -m udp --dport 546 -j ACCEPT\n"
     });
     for edge in edges {
         for network in edge.from.iter().filter(|network| matches!(network.addr(), IpAddr::V4(_)) == v4) {

@@ -196,6 +196,8 @@ pub struct Change {
     pub cluster_wide: bool,
     /// It is made when every other change of its phase is, on all nodes, and the gates hold.
     pub last: bool,
+    /// It follows from other changes of its phase, on whatever nodes are fit for it by then.
+    pub follows: bool,
     /// It prepares what has this effect in its phase, and ends by itself: it stays in a plan with that, and no gate waits
     /// behind it.
     pub ahead: Option<Effect>,
@@ -236,6 +238,7 @@ impl Change {
             calls: vec![(order, call)],
             cluster_wide: false,
             last: false,
+            follows: false,
             ahead: None,
             confirm: None,
         }

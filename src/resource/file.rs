@@ -125,6 +125,7 @@ impl Resource for File {
             calls,
             cluster_wide: false,
             last: false,
+            follows: false,
             ahead: None,
             confirm: None,
         }))

@@ -5,6 +5,20 @@ packages_probe() {
     dpkg-query -W -f '${db:Status-Status} ${Package}=${Version}\n' "$@" 2>/dev/null | sed -n 's/^installed //p'
 }
 
+# packages_configure : what a killed run has left half installed; somebody else who installs is waited for.
+packages_configure() {
+    packages_waits=60
+    until packages_said=$(dpkg --configure -a --force-confold 2>&1); do
+        case $packages_said in *lock*) ;; *) packages_waits=0 ;; esac
+        if [ "$packages_waits" -eq 0 ]; then
+            echo "$packages_said"
+            return 1
+        fi
+        packages_waits=$((packages_waits - 1))
+        sleep 5
+    done
+}
+
 # packages_apply "UNIT…" NAME… : installs what is missing; the units stay masked until their role starts them.
 packages_apply() {
     packages_masked=
@@ -17,7 +31,7 @@ packages_apply() {
     export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
     packages_wait='-o DPkg::Lock::Timeout=300'
     if [ -n "$(dpkg --audit)" ]; then
-        dpkg --configure -a --force-confold
+        packages_configure
     fi
     # shellcheck disable=SC2086 # one option
     if ! apt-get $packages_wait -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; then

@@ -142,7 +142,8 @@ impl Ssh {
     /// The command with its deadline, as root.
     fn command_line(&self, exec: &Exec) -> String {
         let timed = format!("timeout -k 5 {} {}", exec.timeout.as_secs().max(1), exec.command);
-        if self.way.root { timed } else { format!("sudo -n {timed}") }
+        // sudo drops what the journal keeps: where the connection comes from.
+        if self.way.root { timed } else { format!("sudo -n env SSH_CONNECTION=\"$SSH_CONNECTION\" {timed}") }
     }
 
     /// Gives a command that has begun its input, and waits for its end.

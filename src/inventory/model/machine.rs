@@ -63,7 +63,8 @@ impl SecretSource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Trust {
-    /// Who can open `secrets.age`: age public keys (`age1…`). Without any, a passphrase is asked for.
+    /// Who can open `secrets.age`: age public keys (`age1…`). Without any, `deploy init` makes an
+    /// identity; with `DEPLOY_PASSPHRASE` set, a passphrase opens it instead.
     pub recipients: Vec<String>,
     /// Days that a certificate lives.
     #[schemars(range(min = 2, max = 825))]
