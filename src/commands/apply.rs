@@ -292,7 +292,6 @@ async fn carried_out(
     let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
     lock.let_go().await;
     let changed = apply.changed.load(Ordering::Relaxed);
-    drop(apply);
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
     let verified = match outcome {
         Ok(()) => {
@@ -303,7 +302,8 @@ async fn carried_out(
         }
         Err(error) => Err(error),
     };
-    // The drawing ends when nobody can say anything any more.
+    // The drawing ends when nobody can say anything any more. Until here somebody who stops the run is heard.
+    drop(apply);
     drop(events);
     let _ = drawing.await;
     let verdicts = match verified {
