@@ -49,10 +49,11 @@ applications_apply() {
 
 # applications_tell STATE
 applications_tell() {
+    applications_backends=$(haproxy_ask 'show backend') || { echo "HAProxy does not say what it leads to" && return 1; }
     while read -r applications_word applications_name applications_group _; do
         [ "$applications_word" = live ] || continue
         # A group that comes with the next configuration: it is led to by that.
-        haproxy_ask 'show backend' | grep -qxF "app.$applications_name.$applications_group" || continue
+        printf '%s\n' "$applications_backends" | grep -qxF "app.$applications_name.$applications_group" || continue
         applications_verb=add
         if printf '%s\n' "$applications_before" | grep -q "^$applications_name "; then applications_verb='set'; fi
         applications_told "$(haproxy_ask \

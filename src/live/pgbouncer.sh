@@ -1,9 +1,23 @@
 # PgBouncer: its pools and databases, from its console over the socket, as the user that it runs as.
 
+# psql on the console, words of a command: what outlives a run has it by its environment.
+PGBOUNCER_PSQL="timeout 5 setpriv --reuid postgres --regid postgres --init-groups \
+psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer -d pgbouncer"
+
 # pgbouncer_console ARGUMENT… : psql on the console.
 pgbouncer_console() {
-    (cd / && PGCONNECT_TIMEOUT=3 timeout 5 setpriv --reuid postgres --regid postgres --init-groups \
-        psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer "$@" pgbouncer)
+    # shellcheck disable=SC2086 # words
+    (cd / && PGCONNECT_TIMEOUT=3 $PGBOUNCER_PSQL "$@")
+}
+
+# pgbouncer_outlives UNIT SCRIPT ARGUMENT… : a shell that goes on when this run is dead, as a unit of that name.
+pgbouncer_outlives() {
+    pgbouncer_unit=$1
+    shift
+    pgbouncer_script=$1
+    shift
+    systemd-run --quiet --collect --unit="$pgbouncer_unit" --setenv=PATH="$PATH" --setenv=PSQL="$PGBOUNCER_PSQL" \
+        sh -c "$pgbouncer_script" sh "$@"
 }
 
 # pgbouncer_probe : `SHOW POOLS`, then `SHOW DATABASES`, each with its heading; nothing where it does not run.
@@ -23,12 +37,7 @@ pgbouncer_reconnect() {
 pgbouncer_reconnects() {
     systemctl stop deploy-reconnects.service 2>/dev/null || true
     # shellcheck disable=SC2016 # for the shell that it starts
-    systemd-run --quiet --collect --unit=deploy-reconnects --setenv=PATH="$PATH" sh -c '
-        for _ in $(seq 30); do
-            sleep 10
-            timeout 5 setpriv --reuid postgres --regid postgres --init-groups \
-                psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer -c RECONNECT pgbouncer
-        done'
+    pgbouncer_outlives deploy-reconnects 'for _ in $(seq 30); do sleep 10; $PSQL -c RECONNECT; done'
 }
 
 # pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of
@@ -43,7 +52,7 @@ pgbouncer_hold() {
     # Whoever lets them go on is there before anybody is held, and outlives this connection. It does so once more when
     # nobody can be held any later than that.
     # shellcheck disable=SC2016 # for the shell that it starts
-    systemd-run --quiet --collect --unit="deploy-hold-$$" --setenv=PATH="$PATH" sh -c '
+    pgbouncer_outlives "deploy-hold-$$" '
         holder=$1
         proxies=$2
         shift 2
@@ -51,17 +60,14 @@ pgbouncer_hold() {
         waits() { [ $(($(date +%s) - begun)) -lt 15 ]; }
         leads() { for at in $proxies; do pg_isready -q -t 1 -h "$at" -p 5000 || return 1; done; }
         goes_on() {
-            for alias in "$@"; do
-                timeout 5 setpriv --reuid postgres --regid postgres --init-groups \
-                    psql -XAq -h /var/run/postgresql -p 6432 -U pgbouncer -c "RESUME \"$alias\"" pgbouncer
-            done
+            for alias in "$@"; do $PSQL -c "RESUME \"$alias\""; done
         }
         # One answer that is missing may be chance.
         while waits && { leads || { sleep 0.1 && leads; }; }; do sleep 0.1; done
         until leads || ! waits; do sleep 0.1; done
         goes_on "$@"
         while kill -0 "$holder" 2>/dev/null && [ $(($(date +%s) - begun)) -lt 120 ]; do sleep 0.1; done
-        goes_on "$@"' sh "$$" "$pgbouncer_proxies" "$@"
+        goes_on "$@"' "$$" "$pgbouncer_proxies" "$@"
     rm -f "/run/deploy/not-held.$$"
     for pgbouncer_alias in "$@"; do
         { pgbouncer_console -c "PAUSE \"$pgbouncer_alias\"" || : >"/run/deploy/not-held.$$"; } &

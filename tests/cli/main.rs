@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod gallery;
+mod init;
 mod pipelines;
 mod secrets;
 
@@ -166,48 +167,6 @@ fn a_missing_store_has_a_way_out() {
     let folder = folder("");
     let said = error(&["plan", "."], folder.path());
     assert!(said.contains("no secret store") && said.contains("hint: `deploy init"), "{said}");
-}
-
-#[test]
-fn init_makes_only_what_is_not_there_and_the_store_is_its_identity_s() {
-    let here = tempfile::tempdir().unwrap();
-    printed(&["init", "shop"], here.path());
-    let shop = here.path().join("shop");
-    let names = || -> BTreeSet<String> {
-        std::fs::read_dir(&shop)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
-    };
-    assert_eq!(
-        names(),
-        [".gitignore", "cluster.yaml", "deploy.identity", "secrets.age"].map(String::from).into()
-    );
-    let store = std::fs::read(shop.join("secrets.age")).unwrap();
-    printed(&["init", "shop"], here.path());
-    assert_eq!(store, std::fs::read(shop.join("secrets.age")).unwrap(), "a second init changed the store");
-
-    // A store that a hand or an accident has changed is named, with the way back.
-    let changed = [
-        (store[..store.len() / 2].to_vec(), "is damaged"),
-        ([&store[..store.len() - 1], b"x"].concat(), "is damaged"),
-        (b"postgresql/app: a-password-of-my-own\n".to_vec(), "is not encrypted"),
-        (Vec::new(), "is damaged"),
-    ];
-    for (bytes, because) in changed {
-        std::fs::write(shop.join("secrets.age"), &bytes).unwrap();
-        let said = error(&["plan", "shop"], here.path());
-        let parts = ["secrets.age", because, "restore", "version control"];
-        assert!(parts.iter().all(|part| said.contains(part)), "{} bytes: {said}", bytes.len());
-        assert!(!said.contains("a-password-of-my-own"), "{said}");
-        assert_eq!(std::fs::read(shop.join("secrets.age")).unwrap(), bytes, "the store was changed");
-    }
-    std::fs::write(shop.join("secrets.age"), &store).unwrap();
-
-    // The identity of another cluster does not open it.
-    printed(&["init", "other"], here.path());
-    let said = error(&["--identity", "other/deploy.identity", "plan", "shop"], here.path());
-    assert!(said.contains("secrets.age") && said.contains("other/deploy.identity"), "{said}");
 }
 
 #[test]

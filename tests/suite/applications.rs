@@ -182,7 +182,6 @@ pub fn requests(cluster: &mut Cluster) -> Result<String> {
 /// Full load on the live group, which becomes the other one: every request is answered.
 pub fn switched(cluster: &mut Cluster) -> Result<String> {
     let [_, second] = servers(cluster)?;
-    let address = cluster.virtual_ip().context("the cluster has no virtual address")?;
     cluster
         .refuse(&["app", "shop", "live", "gren", "--yes"], &["no group `gren`", "did you mean `green`"])?;
     cluster.on(second, "systemctl stop hello")?;
@@ -192,24 +191,9 @@ pub fn switched(cluster: &mut Cluster) -> Result<String> {
     cluster.on(second, "systemctl start hello")?;
     refused?;
     sleep(Duration::from_secs(3));
-    let url = format!("https://{address}/");
-    let load = Command::new("wrk")
-        .args(["-t2", "-c20", "-d120s", "--timeout", "10s", "-H", "Host: shop.lab.test", &url])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    sleep(Duration::from_secs(3));
-    let switch = cluster.deploy(&["app", "shop", "live", "green", "--yes"]);
-    sleep(Duration::from_secs(2));
-    let _ = Command::new("kill").args(["-INT", &load.id().to_string()]).status();
-    let output = load.wait_with_output()?;
-    let switch = switch?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (switch, said) = under_load(cluster, || cluster.deploy(&["app", "shop", "live", "green", "--yes"]))?;
     ensure!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "requests failed: {said}");
-    let count: u64 = said
-        .lines()
-        .find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok())
-        .with_context(|| format!("wrk counted nothing: {said}"))?;
-    ensure!(count > 100, "wrk made {count} requests only");
+    let count = requested(&said)?;
     for node in cluster.of_kind("manager") {
         let map = cluster.on(node, "cat /etc/haproxy/applications/live.map")?;
         ensure!(map == "shop green", "{node}: {map}");
@@ -223,6 +207,51 @@ pub fn switched(cluster: &mut Cluster) -> Result<String> {
     let (_, body) = ask(cluster, "https://shop.lab.test/", &[])?;
     ensure!(body.contains(&format!("{second} 8080")), "blue is back after a restart: {body}");
     Ok(format!("{count} requests, none failed; switched in {:.1} s", switch.seconds))
+}
+
+/// What comes of some work while shop is under full load, and what wrk says of its requests.
+fn under_load<T>(cluster: &Cluster, work: impl FnOnce() -> Result<T>) -> Result<(T, String)> {
+    let address = cluster.virtual_ip().context("the cluster has no virtual address")?;
+    let url = format!("https://{address}/");
+    let load = Command::new("wrk")
+        .args(["-t2", "-c20", "-d120s", "--timeout", "10s", "-H", "Host: shop.lab.test", &url])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    sleep(Duration::from_secs(3));
+    let done = work();
+    sleep(Duration::from_secs(2));
+    let _ = Command::new("kill").args(["-INT", &load.id().to_string()]).status();
+    let output = load.wait_with_output()?;
+    Ok((done?, String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// How many requests wrk has made.
+fn requested(said: &str) -> Result<u64> {
+    let count: u64 = said
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in ")?.0.parse().ok())
+        .with_context(|| format!("wrk counted nothing: {said}"))?;
+    ensure!(count > 100, "wrk made {count} requests only");
+    Ok(count)
+}
+
+/// The groups of an application get other names under full load: no request is led to a group that is not there yet.
+pub fn regrouped(cluster: &mut Cluster) -> Result<String> {
+    let (applications, roles) = sections(servers(cluster)?);
+    let renamed = applications.replace("blue", "black").replace("green", "red");
+    cluster.write(&[("applications", &renamed), ("roles", &roles)])?;
+    let (apply, said) = under_load(cluster, || cluster.deploy(&["apply", "--yes"]))?;
+    ensure!(!said.contains("Non-2xx"), "requests failed: {said}");
+    let count = requested(&said)?;
+    cluster.settled()?;
+    for node in cluster.of_kind("manager") {
+        let map = cluster.on(node, "cat /etc/haproxy/applications/live.map")?;
+        ensure!(map == "shop black", "{node}: {map}");
+    }
+    cluster.write(&[("applications", &applications), ("roles", &roles)])?;
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    Ok(format!("{count} requests, none led astray; applied in {:.1} s", apply.seconds))
 }
 
 /// A drained node gets no new clients, not even after a reload; the last one is not drained.

@@ -7,11 +7,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use deploy::secrets::{Identity, Store};
 use serde_json::Value;
 
-use crate::in_time::in_time;
 use crate::nodes::log_in;
 use crate::shape::Shape;
 
@@ -250,12 +249,12 @@ impl Cluster {
             if verify.code == Some(0) {
                 return Ok(begun.elapsed());
             }
-            in_time(begun.elapsed() <= limit, || {
+            if begun.elapsed() > limit {
                 let failed: Vec<&str> =
                     verify.stdout.lines().filter(|line| line.starts_with("FAIL")).collect();
                 let (seconds, failed) = (limit.as_secs(), failed.join("\n"));
-                format!("not healthy after {seconds} s:\n{failed}\n{}", tail(&verify.stderr))
-            })?;
+                bail!("not healthy after {seconds} s:\n{failed}\n{}", tail(&verify.stderr));
+            }
             thread::sleep(Duration::from_secs(1));
         }
     }

@@ -1,5 +1,6 @@
 //! Three bare machines that are everything at once: what is refused, and a deploy that is killed again and again.
 
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("boot", boot),
     ("foreign-data", guards::foreign_data),
     ("unfit", guards::unfit),
+    ("lab-beside", lab_beside),
+    ("locked-packages", guards::locked_packages),
     ("full-disk", guards::full_disk),
     ("broken-packages", guards::broken_packages),
     ("killed-deploy", killed_deploy),
@@ -42,6 +45,47 @@ pub fn lab() -> Cluster {
 
 fn boot(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("lab up in {:.1} s", cluster.fresh()?))
+}
+
+/// A second lab stands beside the first, and neither reaches the other.
+fn lab_beside(cluster: &mut Cluster) -> Result<String> {
+    let folder = cluster.dir().join("beside");
+    std::fs::create_dir_all(&folder)?;
+    let nodes = ["11", "12", "13"]
+        .map(|last| format!("  b{last}: {{ kind: [manager, worker, app], address: 10.99.0.{last} }}"))
+        .join("\n");
+    std::fs::write(folder.join("cluster.yaml"), format!("name: suite-beside\nnodes:\n{nodes}\n"))?;
+    let lab = |verb: &str, more: &[&str]| -> Result<()> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_deploy"));
+        let done = command.args(["lab", verb]).arg(&folder).args(more).output()?;
+        ensure!(done.status.success(), "lab {verb}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    };
+    let listen = "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1) or die; $s->accept while 1'";
+    let serve = format!("systemd-run --quiet --unit=web {listen}");
+    let reached = |from: &dyn Fn(&str) -> Result<bool>, to: &str| {
+        from(&format!("timeout 3 bash -c '</dev/tcp/{to}/80'"))
+    };
+    let outcome = (|| {
+        lab("up", &[])?;
+        lab("exec", &["b11", "sh", "-c", &serve])?;
+        cluster.on("n1", &serve)?;
+        sleep(Duration::from_secs(1));
+        let (first, second) = (cluster.address("n1"), "10.99.0.11");
+        let host = |line: &str| {
+            Ok(Command::new("bash").args(["-c", line]).stderr(Stdio::null()).status()?.success())
+        };
+        let there = |line: &str| Ok(cluster.on("n2", line).is_ok());
+        let beside = |line: &str| Ok(lab("exec", &["b12", "sh", "-c", line]).is_ok());
+        ensure!(reached(&host, &first)? && reached(&host, second)?, "this machine does not reach both");
+        ensure!(reached(&there, &first)? && reached(&beside, second)?, "a lab does not reach its own");
+        ensure!(!reached(&there, second)?, "the first lab reaches the second");
+        ensure!(!reached(&beside, &first)?, "the second lab reaches the first");
+        Ok("each reaches its own machines alone".to_owned())
+    })();
+    lab("down", &[])?;
+    cluster.on("n1", "systemctl stop web")?;
+    outcome
 }
 
 /// A number that the caller of the suite may choose.

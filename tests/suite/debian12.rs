@@ -9,6 +9,7 @@ use crate::{Run, eight, failures, guards};
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", eight::deploy),
     ("second-apply", eight::second_apply),
+    ("from-where", guards::from_where),
     ("no-sudo", guards::no_sudo),
     ("jump-host", guards::jump_host),
     ("leader-killed", failures::leader_killed),

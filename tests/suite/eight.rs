@@ -68,6 +68,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("applications-requests", applications::requests),
     ("applications-switched", applications::switched),
     ("applications-drained", applications::drained),
+    ("applications-regrouped", applications::regrouped),
     ("virtual-ips-parted", applications::parted),
     ("virtual-ip-moved", virtual_ip::moved),
     ("applications-gone", applications::gone),

@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::figures;
-use crate::in_time::in_time;
 use crate::writer::Writer;
 
 /// Time that a cluster has to heal by itself once a failure has ended.
@@ -207,9 +206,7 @@ fn killed(cluster: &Cluster, node: &str, unit: &str) -> Result<Duration> {
         "test \"$(systemctl show -p MainPID --value {unit})\" != {pid} && systemctl is-active --quiet {unit}"
     );
     while cluster.on(node, &again).is_err() {
-        in_time(begun.elapsed() < Duration::from_secs(10), || {
-            format!("{node}: {unit} was killed and stays so")
-        })?;
+        ensure!(begun.elapsed() < Duration::from_secs(10), "{node}: {unit} was killed and stays so");
         sleep(Duration::from_millis(100));
     }
     Ok(begun.elapsed())

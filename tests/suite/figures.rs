@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::in_time::in_time;
 use crate::writer::Outcome;
 
 struct Row {
@@ -55,14 +54,13 @@ pub fn record_with(
     }
     ensure!(lost == 0 || losses == Losses::Counted, "{lost} of {acknowledged} acknowledged writes are gone");
     let limit = promise + slack;
-    in_time(gap <= limit, || {
-        format!(
-            "no writes for {:.2} s; {:.2} s are promised, {:.2} s allowed here ({errors} errors, the last: {final_error})",
-            gap.as_secs_f64(),
-            promise.as_secs_f64(),
-            limit.as_secs_f64()
-        )
-    })?;
+    ensure!(
+        gap <= limit,
+        "no writes for {:.2} s; {:.2} s are promised, {:.2} s allowed here ({errors} errors, the last: {final_error})",
+        gap.as_secs_f64(),
+        promise.as_secs_f64(),
+        limit.as_secs_f64()
+    );
     Ok(format!(
         "longest gap {:.2} s, {lost} of {acknowledged} writes lost, {errors} errors",
         gap.as_secs_f64()

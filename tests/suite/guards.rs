@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use crate::cluster::Cluster;
 
@@ -155,6 +156,34 @@ pub fn jump_host(cluster: &mut Cluster) -> Result<String> {
     let log_ins: u64 = cluster.on(node, &seen)?.parse()?;
     cluster.settled()?;
     Ok(format!("{log_ins} log-ins on {node} through {jump}"))
+}
+
+/// Somebody else installs on a node where an earlier run was cut off: the run waits, and finishes what is half done.
+pub fn locked_packages(cluster: &mut Cluster) -> Result<String> {
+    let node = cluster.names().last().context("there are no nodes")?;
+    let held = Duration::from_secs(12);
+    cluster.on(node, "dpkg --unpack /var/cache/apt/archives/redis-tools_*.deb >/dev/null 2>&1; test -n \"$(dpkg --audit)\"")?;
+    let lock = format!(
+        "systemd-run --quiet --unit=installer perl -MFcntl -e 'open F, q(>>), q(/var/lib/dpkg/lock-frontend) or die; \
+         fcntl(F, F_SETLK, pack(q(s s x4 q q i), F_WRLCK, 0, 0, 0, 0)) or die; sleep {}'; sleep 1; systemctl is-active installer",
+        held.as_secs()
+    );
+    cluster.on(node, &lock)?;
+    let apply = cluster.deploy(&["apply", "--yes", "--on", node, "--phase", "packages"])?;
+    ensure!(apply.seconds > 8.0, "it did not wait: {:.1} s", apply.seconds);
+    cluster.on(node, "test -z \"$(dpkg --audit)\"")?;
+    Ok(format!("installed after {:.1} s, {} s of them the other's", apply.seconds, held.as_secs()))
+}
+
+/// The journal of a run says from where it came, whoever logs in.
+pub fn from_where(cluster: &mut Cluster) -> Result<String> {
+    let history = cluster.deploy(&["history", "--json"])?.json()?;
+    let runs = history["runs"].as_array().context("no runs")?;
+    let own = format!("{}.1", cluster.shape.subnet);
+    let changing: Vec<&Value> =
+        runs.iter().filter(|run| run["nodes"].as_array().is_some_and(|n| !n.is_empty())).collect();
+    ensure!(!changing.is_empty() && changing.iter().all(|run| run["from"] == own.as_str()), "{history}");
+    Ok(format!("{} runs, from {own}", changing.len()))
 }
 
 /// No package source answers and nothing is cached: apt's own words come back.

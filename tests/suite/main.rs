@@ -4,8 +4,6 @@
 //! any but those of [`BY_NAME`] and [`MIDWAY`]. Each group owns one lab; its first scenario deploys it and runs whenever another one of the group does. A lab is
 //! taken down at the end of its group, and at its beginning, so that the remains of a killed suite do not matter.
 //!
-//! A scenario that failed by nothing but a limit of time has a second chance, and the report says so (`in_time.rs`).
-//!
 //! `SUITE_KEEP=1` leaves the labs up and takes over the ones that are up; `SUITE_KILLS` is the number of kills of a
 //! cold deploy and of an apply (3); `SUITE_SEED` repeats their moments; `SUITE_SHIFT=N` uses networks N further
 //! on, beside another suite. Needs root and the programs that [`require`] names.
@@ -29,7 +27,6 @@ mod failures;
 mod figures;
 mod guards;
 mod held;
-mod in_time;
 mod left;
 mod midway;
 mod nodes;
@@ -52,7 +49,6 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::cluster::Cluster;
-use crate::in_time::only_slow;
 use crate::watchdog::Watchdog;
 
 /// What a scenario is given: the lab of its group.
@@ -101,7 +97,6 @@ fn main() -> ExitCode {
     let watchdog = Watchdog::start();
     let mut passed = 0;
     let mut failures: Vec<(String, String)> = Vec::new();
-    let mut slow: Vec<String> = Vec::new();
     for group in &GROUPS {
         let first = group.scenarios.first().map_or("", |(name, _)| name);
         let chosen = |name: &str| wanted(group, name);
@@ -120,17 +115,8 @@ fn main() -> ExitCode {
             }
             let begun = Instant::now();
             watchdog.watch(&title, passed, failures.len());
-            let mut outcome = attempt(*run, &mut cluster);
-            if let Err(error) = &outcome
-                && only_slow(error)
-            {
-                let why = format!("{error:#}").replace('\n', "\n        ");
-                println!("slow    {title:<34} tried once more: {why}");
-                slow.push(title.clone());
-                if cluster.recover() {
-                    outcome = attempt(*run, &mut cluster);
-                }
-            }
+            let outcome = catch_unwind(AssertUnwindSafe(|| run(&mut cluster)))
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("the scenario panicked")));
             let seconds = begun.elapsed().as_secs_f64();
             match outcome {
                 Ok(note) => {
@@ -150,9 +136,6 @@ fn main() -> ExitCode {
         cluster.end();
     }
     figures::print();
-    for title in &slow {
-        println!("slow at first: {title}");
-    }
     // Once more, where whoever reads only the end of a long log finds it.
     for (title, why) in &failures {
         println!("failed: {title}: {why}");
@@ -160,11 +143,6 @@ fn main() -> ExitCode {
     let skipped = if words.is_empty() { BY_NAME.len() + MIDWAY.scenarios.len() } else { 0 };
     println!("suite: {passed} passed, {} failed, {skipped} skipped", failures.len());
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn attempt(run: Run, cluster: &mut Cluster) -> Result<String> {
-    catch_unwind(AssertUnwindSafe(|| run(cluster)))
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("the scenario panicked")))
 }
 
 /// The suite's own programs, with the Debian packages that have them; those of the lab are checked by `lab up`.

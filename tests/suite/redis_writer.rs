@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::in_time::in_time;
 use crate::writer::Outcome;
 
 /// A writer at work.
@@ -61,9 +60,7 @@ impl RedisWriters {
             if self.0.iter().any(|writer| writer.number("silent") > 0.5) {
                 smooth = Instant::now();
             }
-            in_time(begun.elapsed() < limit, || {
-                format!("no writes after {} s: {}", limit.as_secs(), self.states())
-            })?;
+            ensure!(begun.elapsed() < limit, "no writes after {} s: {}", limit.as_secs(), self.states());
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())

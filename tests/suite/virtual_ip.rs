@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::cluster::Cluster;
 use crate::figures;
-use crate::in_time::in_time;
 use crate::outsider::Outsider;
 use crate::redis_writer::RedisWriters;
 use crate::writer::{Access, Writer};
@@ -97,9 +96,7 @@ pub fn moved(cluster: &mut Cluster) -> Result<String> {
     let gaps: Vec<Duration> = doors.into_iter().map(Door::longest).collect::<Result<_>>()?;
     let longest = gaps.iter().max().copied().unwrap_or_default();
     let (promise, slack) = (Duration::from_secs(3), Duration::from_secs(3));
-    in_time(longest <= promise + KNOCK, || {
-        format!("the address was closed for {:.2} s", longest.as_secs_f64())
-    })?;
+    ensure!(longest <= promise + KNOCK, "the address was closed for {:.2} s", longest.as_secs_f64());
     for (by, outcome) in redis.finish()? {
         let what = format!("the same, Redis by {by}");
         figures::record(&what, outcome, promise, slack, healthy)?;

@@ -15,7 +15,6 @@ use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::cluster::Cluster;
-use crate::in_time::in_time;
 
 /// Pause between two inserts.
 const PACE: Duration = Duration::from_millis(18);
@@ -184,9 +183,7 @@ impl Writer {
                 return Ok(());
             }
             let errors = self.errors();
-            in_time(begun.elapsed() < limit, || {
-                format!("no writes after {} s: {:?}", limit.as_secs(), errors.last())
-            })?;
+            ensure!(begun.elapsed() < limit, "no writes after {} s: {:?}", limit.as_secs(), errors.last());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
