@@ -61,15 +61,18 @@ fn lab_beside(cluster: &mut Cluster) -> Result<String> {
         ensure!(done.status.success(), "lab {verb}: {}", String::from_utf8_lossy(&done.stderr));
         Ok(())
     };
-    let listen = "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1) or die; $s->accept while 1'";
-    let serve = format!("systemd-run --quiet --unit=web {listen}");
+    // systemd would take the dollar sign for its own.
+    let serve = "cat >/run/web.pl <<'END'\n\
+         use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9) or die; $s->accept while 1;\n\
+         END\n\
+         systemd-run --quiet --unit=web perl /run/web.pl";
     let reached = |from: &dyn Fn(&str) -> Result<bool>, to: &str| {
         from(&format!("timeout 3 bash -c '</dev/tcp/{to}/80'"))
     };
     let outcome = (|| {
         lab("up", &[])?;
-        lab("exec", &["b11", "sh", "-c", &serve])?;
-        cluster.on("n1", &serve)?;
+        lab("exec", &["b11", "sh", "-c", serve])?;
+        cluster.on("n1", serve)?;
         sleep(Duration::from_secs(1));
         let (first, second) = (cluster.address("n1"), "10.99.0.11");
         let host = |line: &str| {

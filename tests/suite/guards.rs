@@ -163,9 +163,13 @@ pub fn locked_packages(cluster: &mut Cluster) -> Result<String> {
     let node = cluster.names().last().context("there are no nodes")?;
     let held = Duration::from_secs(12);
     cluster.on(node, "dpkg --unpack /var/cache/apt/archives/redis-tools_*.deb >/dev/null 2>&1; test -n \"$(dpkg --audit)\"")?;
+    // systemd would take the dollar signs for its own.
     let lock = format!(
-        "systemd-run --quiet --unit=installer perl -MFcntl -e 'open F, q(>>), q(/var/lib/dpkg/lock-frontend) or die; \
-         fcntl(F, F_SETLK, pack(q(s s x4 q q i), F_WRLCK, 0, 0, 0, 0)) or die; sleep {}'; sleep 1; systemctl is-active installer",
+        "cat >/run/installer.pl <<'END'\n\
+         use Fcntl; open F, '>>', '/var/lib/dpkg/lock-frontend' or die;\n\
+         my $lock = pack 's s x4 q q i', F_WRLCK, 0, 0, 0, 0; fcntl F, F_SETLK, $lock or die; sleep {};\n\
+         END\n\
+         systemd-run --quiet --unit=installer perl /run/installer.pl; sleep 1; systemctl is-active installer",
         held.as_secs()
     );
     cluster.on(node, &lock)?;
