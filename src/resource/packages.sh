@@ -9,7 +9,7 @@ packages_probe() {
 packages_configure() {
     packages_waits=60
     until packages_said=$(dpkg --configure -a --force-confold 2>&1); do
-        case $packages_said in *'locked by another process'*) ;; *) packages_waits=0 ;; esac
+        case $packages_said in *'lock was locked by'*) ;; *) packages_waits=0 ;; esac
         if [ "$packages_waits" -eq 0 ]; then
             echo "$packages_said"
             return 1
