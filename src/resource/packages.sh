@@ -5,18 +5,17 @@ packages_probe() {
     dpkg-query -W -f '${db:Status-Status} ${Package}=${Version}\n' "$@" 2>/dev/null | sed -n 's/^installed //p'
 }
 
-# packages_configure : what a killed run has left half installed; somebody else who installs is waited for.
+# packages_configure : finishes what was left half installed; whoever else installs now is waited for. What is then still
+# wrong, for want of other packages, apt mends or names.
 packages_configure() {
     packages_waits=60
     until packages_said=$(dpkg --configure -a --force-confold 2>&1); do
-        case $packages_said in *'lock was locked by'*) ;; *) packages_waits=0 ;; esac
-        if [ "$packages_waits" -eq 0 ]; then
-            echo "$packages_said"
-            return 1
-        fi
+        case $packages_said in *'lock was locked by'*) ;; *) break ;; esac
         packages_waits=$((packages_waits - 1))
+        [ "$packages_waits" -gt 0 ] || break
         sleep 5
     done
+    echo "$packages_said"
 }
 
 # packages_apply "UNIT…" NAME… : installs what is missing; the units stay masked until their role starts them.
