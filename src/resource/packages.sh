@@ -5,17 +5,25 @@ packages_probe() {
     dpkg-query -W -f '${db:Status-Status} ${Package}=${Version}\n' "$@" 2>/dev/null | sed -n 's/^installed //p'
 }
 
-# packages_configure : finishes what was left half installed; whoever else installs now is waited for. What is then still
-# wrong, for want of other packages, apt mends or names.
-packages_configure() {
+# packages_get ARGUMENT… : apt-get, which waits for whoever else installs and keeps files as they are.
+packages_get() {
+    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold -q -y --no-install-recommends "$@"
+}
+
+# packages_mend : finishes what a run that was cut off has left half installed.
+packages_mend() {
+    [ -n "$(dpkg --audit)" ] || return 0
     packages_waits=60
     until packages_said=$(dpkg --configure -a --force-confold 2>&1); do
+        # Unlike apt it does not wait for others itself.
         case $packages_said in *'lock was locked by'*) ;; *) break ;; esac
         packages_waits=$((packages_waits - 1))
         [ "$packages_waits" -gt 0 ] || break
         sleep 5
     done
     echo "$packages_said"
+    [ -n "$(dpkg --audit)" ] || return 0
+    packages_get -f install || { packages_get update && packages_get -f install; }
 }
 
 # packages_apply "UNIT…" NAME… : installs what is missing; the units stay masked until their role starts them.
@@ -28,14 +36,6 @@ packages_apply() {
     [ -z "$packages_masked" ] || systemctl mask --quiet $packages_masked
     shift
     export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
-    packages_wait='-o DPkg::Lock::Timeout=300'
-    if [ -n "$(dpkg --audit)" ]; then
-        packages_configure
-    fi
-    # shellcheck disable=SC2086 # one option
-    if ! apt-get $packages_wait -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; then
-        apt-get $packages_wait -q update
-        apt-get $packages_wait -q -y --no-install-recommends -o Dpkg::Options::=--force-confold -f install "$@"
-    fi
+    packages_mend
+    packages_get install "$@" || { packages_get update && packages_get -f install "$@"; }
 }
-
