@@ -4,11 +4,12 @@
 //! SASLprep (RFC 4013) is not applied: for printable ASCII, of which every generated password is made, it changes
 //! nothing; a password with other characters may be one that clients cannot log in with.
 
+use std::num::NonZeroU32;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::digest::KeyInit;
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use ring::digest::{SHA256, digest};
+use ring::{hmac, pbkdf2};
 use zeroize::Zeroizing;
 
 use super::secret::{Secret, same_bytes};
@@ -43,19 +44,23 @@ struct Keys {
 impl Keys {
     fn derive(password: &Secret, salt: &[u8], iterations: u32) -> Self {
         let mut salted = Zeroizing::new([0; 32]);
-        pbkdf2::pbkdf2_hmac::<Sha256>(password.expose().as_bytes(), salt, iterations, &mut *salted);
+        let iterations = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
+        let password = password.expose().as_bytes();
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, password, &mut *salted);
         let client = Zeroizing::new(keyed(&salted, b"Client Key"));
-        Self { stored: Sha256::digest(*client).into(), server: keyed(&salted, b"Server Key") }
+        Self { stored: fixed(digest(&SHA256, &*client).as_ref()), server: keyed(&salted, b"Server Key") }
     }
 }
 
 fn keyed(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    // HMAC fills a key up to its block with zeros (RFC 2104): done here, no length is left that could be refused.
-    let mut block = Zeroizing::new([0; 64]);
-    block[..key.len()].copy_from_slice(key);
-    let mut mac = <Hmac<Sha256> as KeyInit>::new((&*block).into());
-    mac.update(message);
-    mac.finalize().into_bytes().into()
+    fixed(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref())
+}
+
+/// The bytes of a hash, which are as many as SHA-256 has.
+fn fixed(hash: &[u8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+    bytes
 }
 
 /// A verifier as it was read; nothing says that its keys have the right length.
