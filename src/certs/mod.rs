@@ -10,7 +10,7 @@ use crate::cluster::{Node, NodeName, bracketed};
 use crate::live::{self, Observation, Observed};
 use crate::pki::{Certificate, Flaw, bundle};
 use crate::render::{self, RenderError, Source, served_ports};
-use crate::resource::{Call, Context, Fields, Id, sha256};
+use crate::resource::{Call, Context, Fields, Id, pem, sha256};
 use crate::role::Manifest;
 use crate::secrets::CaMaterial;
 
@@ -225,7 +225,7 @@ impl Entry {
         let read = |id: &Id, key: &str| {
             seen.fields
                 .get(id)
-                .and_then(|fields| live::text(fields, key))
+                .and_then(|fields| pem(fields, key))
                 .and_then(|pem| Certificate::parse(&pem).ok())
         };
         let stored = read(&Id::new("certificate", &self.path), "certificate");

@@ -5,10 +5,10 @@ use time::OffsetDateTime;
 
 use super::{Entry, State, short};
 use crate::cluster::{Node, bracketed};
-use crate::live::{self, Observed};
+use crate::live::Observed;
 use crate::pki::Certificate;
 use crate::render::{Source, certificate_path};
-use crate::resource::{Call, Id, sha256};
+use crate::resource::{Call, Id, pem, sha256};
 
 /// Days before its end at which somebody should see to a new one.
 pub const WINDOW_DAYS: i64 = 30;
@@ -48,7 +48,7 @@ pub fn entries(source: &Source, observed: &Observed, within: Option<i64>, now: O
             let there = seen.and_then(|seen| seen.fields.get(&Id::new("file", &path))?.get("sha256"));
             let served = seen
                 .and_then(|seen| seen.fields.get(&id(application)))
-                .and_then(|fields| Certificate::parse(&live::text(fields, "served")?).ok());
+                .and_then(|fields| Certificate::parse(&pem(fields, "served")?).ok());
             let days = within.unwrap_or_default().max(WINDOW_DAYS);
             let (state, problem) = match (seen, own.due(now, days)) {
                 (None, _) => (State::Unknown, Some("the node does not answer".into())),
@@ -91,8 +91,6 @@ pub fn entries(source: &Source, observed: &Observed, within: Option<i64>, now: O
 mod tests {
     use std::collections::BTreeMap;
 
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
     use time::macros::datetime;
 
     use super::*;
@@ -126,7 +124,7 @@ mod tests {
         source.own_certificates.insert("shop".into(), own);
         let said = |served: &str| {
             let file = Fields::from([("sha256".to_owned(), hash.clone())]);
-            let shown = Fields::from([("served".to_owned(), STANDARD.encode(served))]);
+            let shown = Fields::from([("served".to_owned(), served.replace('\n', "|"))]);
             let path = Id::new("file", certificate_path("shop"));
             let seen = Observation {
                 facts: fixture::facts(13),

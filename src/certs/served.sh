@@ -4,7 +4,7 @@
 served_probe() {
     # shellcheck disable=SC2086 # one option with its value, or none
     served_pem=$(timeout 8 openssl s_client -connect "$1:$2" ${3:+-starttls $3} ${4:+-servername $4} </dev/null 2>/dev/null |
-        sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p')
-    printf 'served=%s\n' "$(printf '%s\n' "$served_pem" | base64 -w0)"
+        sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' | tr '\n' '|')
+    printf 'served=%s\n' "$served_pem"
 }
 

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Observed, text};
+use super::Observed;
 use crate::cluster::NodeName;
 use crate::pki::{Certificate, Handover, bundle};
 use crate::render::{Source, authority_path};
-use crate::resource::{Id, sha256};
+use crate::resource::{Id, pem, sha256};
 use crate::role;
 
 /// The step at hand, and whether it has begun anywhere.
@@ -57,7 +57,7 @@ pub fn reached(source: &Source, observed: &Observed, old: &str, new: &str) -> Re
 fn issued_by(observed: &Observed, authority: &str) -> Vec<bool> {
     let Ok(authority) = Certificate::parse(authority) else { return vec![false] };
     let stored = observed.values().flat_map(|seen| &seen.fields).filter(|(id, _)| id.kind == "certificate");
-    let parsed = stored.filter_map(|(_, fields)| Certificate::parse(&text(fields, "certificate")?).ok());
+    let parsed = stored.filter_map(|(_, fields)| Certificate::parse(&pem(fields, "certificate")?).ok());
     parsed.map(|leaf| leaf.is_issued_by(&authority)).collect()
 }
 
@@ -93,8 +93,6 @@ fn certificates<'a>(source: &'a Source, node: &NodeName) -> impl Iterator<Item =
 mod tests {
     use std::collections::BTreeMap;
 
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
     use time::OffsetDateTime;
 
     use super::*;
@@ -133,7 +131,7 @@ mod tests {
                 let hash = sha256(text.as_bytes());
                 fields.insert(Id::new("file", path), BTreeMap::from([("sha256".to_owned(), hash)]));
             }
-            let leaf = BTreeMap::from([("certificate".to_owned(), STANDARD.encode(pem))]);
+            let leaf = BTreeMap::from([("certificate".to_owned(), pem.replace('\n', "|"))]);
             fields.insert(Id::new("certificate", "/etc/x"), leaf);
             let facts = fixture::facts(13);
             observed.insert(name, Observation { facts, fields });

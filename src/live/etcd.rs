@@ -1,5 +1,7 @@
 //! The membership of etcd: bootstrapped once, then changed one member at a time.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -40,7 +42,7 @@ pub fn id() -> Id {
 }
 
 pub fn probe(source: &Source) -> Call {
-    let configuration = format!("/service/{}/config", source.cluster.name());
+    let configuration = STANDARD.encode(format!("/service/{}/config", source.cluster.name()));
     Call::new("etcd_probe", [certificate_path(source, "etcd", "client"), DATA.into(), configuration])
 }
 
@@ -76,7 +78,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
             listed.as_ref().and_then(|members| members.iter().find(|member| member.peer_urls.contains(&url)));
         let begun = known.filter(|member| !member.name.is_empty());
         // What such a node has is of an earlier life, as a member that was taken out.
-        let stranger = listed.is_some() && begun.is_none() && !seen.contains_key("members");
+        let stranger = listed.is_some() && begun.is_none() && json(seen, "members").is_none();
         let data = seen.get("data").cloned().unwrap_or_default();
         if !data.is_empty() {
             match seen.get("owner") {
@@ -131,7 +133,7 @@ fn removals(source: &Source, observed: &Observed, listed: Vec<Member>) -> Vec<Pl
     let healthy = source
         .cluster
         .with_role("etcd")
-        .find(|(node, _)| fields(observed, node, &id()).is_some_and(|seen| seen.contains_key("members")));
+        .find(|(node, _)| fields(observed, node, &id()).is_some_and(|seen| json(seen, "members").is_some()));
     let Some((node, _)) = healthy else { return Vec::new() };
     let foreign =
         listed.into_iter().filter(|member| !member.peer_urls.iter().any(|url| wanted.contains(url)));

@@ -9,34 +9,18 @@ etcd_ctl() {
         --endpoints "$etcd_at" --command-timeout 5s --dial-timeout 2s "$@"
 }
 
-# etcd_ask CERTIFICATE "PATH JSON"… : asks this member, all in one process; a line for each, empty where there is no answer.
-etcd_ask() {
-    etcd_tls=$1
-    shift
-    for etcd_question in "$@"; do
-        shift
-        set -- "$@" --next -sS --fail -w '\n' --max-time 5 --cacert "${etcd_tls%/*}/ca.crt" --cert "$etcd_tls.crt" \
-            --key "$etcd_tls.key" --data-binary "${etcd_question#* }" "https://127.0.0.1:2379/v3/${etcd_question%% *}"
-    done
-    shift
-    curl "$@" 2>/dev/null
-}
-
-# etcd_probe CERTIFICATE DATA KEY
+# etcd_probe CERTIFICATE DATA KEY : what this member says of the members, itself and KEY, a key in base64: all by one process.
+# Nothing is behind a name where it does not answer.
 etcd_probe() {
     owned_probe etcd "$2"
-    systemctl is-active --quiet etcd || return 0
-    {
-        read -r etcd_members
-        read -r etcd_status
-        read -r etcd_configuration
-    } <<END
-$(etcd_ask "$1" 'cluster/member/list {}' 'maintenance/status {}' "kv/range {\"key\":\"$(printf %s "$3" | base64 -w0)\"}")
-END
-    [ -n "$etcd_members" ] || return 0
-    printf 'members=%s\n' "$(printf %s "$etcd_members" | base64 -w0)"
-    printf 'status=%s\n' "$(printf %s "$etcd_status" | base64 -w0)"
-    printf 'configuration=%s\n' "$(printf %s "$etcd_configuration" | base64 -w0)"
+    unit_ran etcd || return 0
+    etcd_key=$3
+    etcd_at=https://127.0.0.1:2379/v3
+    set -- -sS --fail --max-time 5 --cacert "${1%/*}/ca.crt" --cert "$1.crt" --key "$1.key"
+    printf 'members='
+    curl "$@" -d '{}' -w '\nstatus=' $etcd_at/cluster/member/list \
+        --next "$@" -d '{}' -w '\nconfiguration=' $etcd_at/maintenance/status \
+        --next "$@" -d "{\"key\":\"$etcd_key\"}" -w '\n' $etcd_at/kv/range 2>/dev/null
 }
 
 # etcd_initial STATE MEMBERS URL : what only the first start reads.

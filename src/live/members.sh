@@ -17,13 +17,11 @@ members_probe() {
     fi
     shift 3
     owned_probe patroni "$@"
-    systemctl is-active --quiet patroni || return 0
-    # Two processes, because Patroni closes the connection behind each answer.
-    members_rest "$members_client" "https://$members_at:8008/patroni" 2>/dev/null >"/run/deploy/member.$$" &
-    printf 'cluster=%s\n' "$(members_rest "$members_client" "https://$members_at:8008/cluster" 2>/dev/null | base64 -w0)"
-    wait
-    printf 'status=%s\n' "$(base64 -w0 <"/run/deploy/member.$$")"
-    rm -f "/run/deploy/member.$$"
+    unit_ran patroni || return 0
+    printf 'status='
+    members_rest "$members_client" -w '\ncluster=' "https://$members_at:8008/patroni" --next \
+        --max-time 4 --cacert "${members_client%/*}/ca.crt" --cert "$members_client.crt" --key "$members_client.key" \
+        -sS -w '\n' "https://$members_at:8008/cluster" 2>/dev/null
 }
 
 # members_field NAME : the value of a text field, one for each object on standard input.

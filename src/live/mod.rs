@@ -218,17 +218,14 @@ fn certificate_path(source: &Source, role: &str, name: &str) -> String {
     certificate.map(|certificate| certificate.path.clone()).unwrap_or_default()
 }
 
-/// The value of a base64 field as JSON.
+/// The value of a field as JSON, which is one line.
 pub fn json(fields: &Fields, key: &str) -> Option<serde_json::Value> {
-    serde_json::from_slice(&bytes(fields, key)?).ok()
+    serde_json::from_str(fields.get(key)?).ok()
 }
 
 /// The value of a base64 field as text.
 pub fn text(fields: &Fields, key: &str) -> Option<String> {
-    Some(String::from_utf8_lossy(&bytes(fields, key)?).into_owned())
-}
-
-fn bytes(fields: &Fields, key: &str) -> Option<Vec<u8>> {
     use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(fields.get(key)?).ok()
+    let bytes = base64::engine::general_purpose::STANDARD.decode(fields.get(key)?).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }

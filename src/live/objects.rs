@@ -83,12 +83,13 @@ pub fn login_roles(cluster: &Cluster) -> Vec<String> {
 
 pub fn probe(source: &Source) -> Call {
     let (_, databases) = wanted(&source.cluster);
-    let mut args = vec![include_str!("objects.sql").to_owned()];
+    let answer = |key: &str, query: &str| format!("SELECT {} || ({query}\n)::text;\n", sql::literal(key));
+    let mut script = answer("main=", include_str!("objects.sql"));
     for (name, database) in &databases {
-        args.push(name.clone());
-        args.push(database::query(database));
+        let inside = answer(&format!("database.{name}="), &database::query(database));
+        script = format!("{script}\\connect {}\n{inside}", sql::identifier(name));
     }
-    Call::new("objects_probe", args)
+    Call::new("objects_probe", [script])
 }
 
 pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {

@@ -5,18 +5,15 @@ objects_psql() {
     (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 "$@")
 }
 
-# objects_probe SQL [DATABASE SQL]… : answers on the leader only.
+# objects_probe SCRIPT : its answers on the leader, all from one psql; a database that is not there has none.
 objects_probe() {
-    systemctl is-active --quiet patroni || return 0
-    objects_main=$(objects_psql -d postgres -c "$1" 2>/dev/null) || return 0
-    [ -n "$objects_main" ] || return 0
-    printf 'main=%s\n' "$(printf %s "$objects_main" | base64 -w0)"
-    shift
-    while [ $# -gt 0 ]; do
-        objects_inside=$(objects_psql -d "$1" -c "$2" 2>/dev/null) &&
-            printf 'database.%s=%s\n' "$1" "$(printf %s "$objects_inside" | base64 -w0)"
-        shift 2
-    done
+    unit_ran patroni || return 0
+    objects_psql -v ON_ERROR_STOP=0 -d postgres <<END 2>/dev/null
+SELECT NOT pg_is_in_recovery() AS leads \gset
+\if :leads
+$1
+\endif
+END
 }
 
 # objects_apply DATABASE FILE : waits up to half a minute for a leader that has just been elected to take writes.

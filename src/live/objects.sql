@@ -15,4 +15,3 @@ SELECT json_build_object(
     'pending', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE pending_restart),
     'databases', (SELECT json_object_agg(datname, pg_get_userbyid(datdba)) FROM pg_database)
 )
-WHERE NOT pg_is_in_recovery()

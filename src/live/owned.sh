@@ -2,13 +2,17 @@
 
 # owned_probe NAME DIRECTORY… : the mark, and the first directory that holds data.
 owned_probe() {
-    if [ -r "/var/lib/deploy/owned/$1" ]; then printf 'owner=%s\n' "$(cat "/var/lib/deploy/owned/$1")"; fi
+    if [ -r "/var/lib/deploy/owned/$1" ] && read -r owned_by <"/var/lib/deploy/owned/$1"; then
+        printf 'owner=%s\n' "$owned_by"
+    fi
     shift
-    for directory in "$@"; do
-        if [ -d "$directory" ] && [ -n "$(ls -A -- "$directory")" ]; then
-            printf 'data=%s\n' "$directory"
-            break
-        fi
+    for directory do
+        for owned_entry in "$directory"/* "$directory"/.[!.]* "$directory"/..?*; do
+            if [ -e "$owned_entry" ] || [ -L "$owned_entry" ]; then
+                printf 'data=%s\n' "$directory"
+                return
+            fi
+        done
     done
 }
 

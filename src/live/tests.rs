@@ -43,7 +43,7 @@ pub(super) fn set(observed: &mut Observed, node: &str, id: Id, key: &str, value:
 }
 
 pub(super) fn packed(value: &Value) -> String {
-    STANDARD.encode(value.to_string())
+    value.to_string()
 }
 
 /// w1 leads; the key of the dynamic configuration holds `configuration`.

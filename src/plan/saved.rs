@@ -270,10 +270,9 @@ mod tests {
 
     /// The same nodes with PostgreSQL on `n1`, whose role `app` may have so many connections.
     fn limited(observed: &Observed, limit: i32, etcd: &str) -> Observed {
-        use base64::Engine;
         let app = serde_json::json!({ "login": true, "limit": limit, "password": null, "member_of": [] });
         let main = serde_json::json!({ "roles": { "app": app }, "databases": {} });
-        let main = base64::engine::general_purpose::STANDARD.encode(main.to_string());
+        let main = main.to_string();
         let mut observed = observed.clone();
         let fields = &mut observed.get_mut(&NodeName::from("n1")).unwrap().fields;
         fields.insert(Id::new("postgresql", "objects"), Fields::from([("main".into(), main)]));

@@ -1,8 +1,5 @@
 //! A certificate with its key on a node: made new when it is missing, wrong, or inside its renewal window.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
 use super::file::difference;
 use super::{Call, Change, Context, Fields, Id, Order, Payload, Refusal, Resource, Verb};
 use crate::pki::{self, LeafRequest};
@@ -28,6 +25,11 @@ pub struct Certificate {
     pub follows: Option<String>,
     /// Somebody wants it new, whatever it is like.
     pub asked_for: bool,
+}
+
+/// A certificate as probes print it: PEM, each line ended by a bar.
+pub fn pem(seen: &Fields, key: &str) -> Option<String> {
+    Some(seen.get(key)?.replace('|', "\n"))
 }
 
 impl Certificate {
@@ -68,8 +70,7 @@ impl Resource for Certificate {
     }
 
     fn compare(&self, seen: &Fields, context: &Context<'_>) -> Result<Option<Change>, Refusal> {
-        let pem = seen.get("certificate").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-        let pem = String::from_utf8_lossy(&pem);
+        let pem = pem(seen, "certificate").unwrap_or_default();
         let issuers: Vec<&str> = self.issuers.iter().map(String::as_str).collect();
         let flaws = pki::inspect(
             &pem,

@@ -11,9 +11,29 @@ certificate_public() {
     certificate_public=${certificate_public%% *}
 }
 
-# certificate_alone LAYOUT FILE : without the key that may lie beside it.
-certificate_alone() {
-    if [ "$1" = pem ]; then sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p' <"$2"; else cat <"$2"; fi
+# What is in the certificate files that a script asks about: a line `FILE//TEXT` each, its own lines ended by bars.
+CERTIFICATES=''
+
+# certificates_read FILE… : from now on certificate_text knows these, all by one process. Keys beside them stay where they are.
+certificates_read() {
+    for certificate_file do
+        shift
+        if [ -f "$certificate_file" ]; then set -- "$@" "$certificate_file"; fi
+    done
+    CERTIFICATES=''
+    [ $# -eq 0 ] || CERTIFICATES=$(awk '
+        FNR == 1 { within = 0; printf "%s%s//", end, FILENAME; end = "\n" }
+        /-BEGIN CERTIFICATE-/ { within = 1 }
+        within { printf "%s|", $0 }
+        /-END CERTIFICATE-/ { within = 0 }' "$@")
+}
+
+# certificate_text FILE : in LINE what it holds; empty where that is no certificate.
+certificate_text() {
+    line_of "$CERTIFICATES" "$1//" ''
+    [ -z "$LINE" ] || return 0
+    certificates_read "$1"
+    line_of "$CERTIFICATES" "$1//" ''
 }
 
 # certificate_probe PATH LAYOUT : the certificate, the hash of the key's public half, the key file's owner and mode, and
@@ -27,7 +47,8 @@ certificate_probe() {
         certificate_key=$1.key
     fi
     if [ -f "$certificate_file" ]; then
-        printf 'certificate=%s\n' "$(certificate_alone "$2" "$certificate_file" | base64 -w0)"
+        certificate_text "$certificate_file"
+        printf 'certificate=%s\n' "${LINE:-none}"
     fi
     # shellcheck disable=SC3013 # every sh of Debian knows -nt
     if [ "${1%/*}/ca.crt" -nt "$certificate_file" ]; then echo authority=newer; fi

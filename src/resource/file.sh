@@ -9,7 +9,7 @@ PATHS_HASH=''
 
 # paths_stat PATH… : from now on path_stat knows these.
 paths_stat() {
-    PATHS_STAT=$NL$(stat -c '%n//%U:%G %a %Y %Z' -- "$@" 2>/dev/null)$NL
+    PATHS_STAT=$(stat -c '%n//%U:%G %a %Y %Z' -- "$@" 2>/dev/null)
 }
 
 # paths_hash PATH… : from now on path_hash knows those of them that are files.
@@ -19,38 +19,46 @@ paths_hash() {
         if [ -f "$path" ]; then set -- "$@" "$path"; fi
     done
     PATHS_HASH=''
-    [ $# -eq 0 ] || PATHS_HASH=$NL$(sha256sum -- "$@")$NL
+    [ $# -eq 0 ] || PATHS_HASH=$(sha256sum -- "$@")
+}
+
+# line_of LINES START END : in LINE what is between them in the first line that begins and ends so; empty where none does.
+# Line by line, because the shell needs the square of a text's length to cut something out of its middle.
+line_of() {
+    LINE=''
+    IFS=$NL
+    set -f
+    for line in $1; do
+        case $line in
+        "$2"*"$3")
+            LINE=${line#"$2"}
+            LINE=${LINE%"$3"}
+            break
+            ;;
+        esac
+    done
+    set +f
+    unset IFS
 }
 
 # path_stat PATH : in PATH_OWNER, PATH_MODE and PATH_TIMES (of its content, of itself) what is known of one that is there.
 path_stat() {
-    case $PATHS_STAT in
-    *"$NL$1//"*)
-        path=${PATHS_STAT#*"$NL$1//"}
-        path=${path%%"$NL"*}
-        ;;
-    *) path=$(stat -c '%U:%G %a %Y %Z' -- "$1") ;;
-    esac
-    PATH_OWNER=${path%% *}
-    path=${path#* }
-    PATH_MODE=${path%% *}
-    PATH_TIMES=${path#* }
+    line_of "$PATHS_STAT" "$1//" ''
+    [ -n "$LINE" ] || LINE=$(stat -c '%U:%G %a %Y %Z' -- "$1")
+    PATH_OWNER=${LINE%% *}
+    LINE=${LINE#* }
+    PATH_MODE=${LINE%% *}
+    PATH_TIMES=${LINE#* }
 }
 
 # path_hash PATH : in PATH_HASH the hash of a file; empty where there is none.
 path_hash() {
-    PATH_HASH=''
-    case $PATHS_HASH in
-    *"  $1$NL"*)
-        PATH_HASH=${PATHS_HASH%%"  $1$NL"*}
-        PATH_HASH=${PATH_HASH##*"$NL"}
-        ;;
-    *)
-        [ -f "$1" ] || return 0
+    line_of "$PATHS_HASH" '' "  $1"
+    PATH_HASH=$LINE
+    if [ -z "$PATH_HASH" ] && [ -f "$1" ]; then
         PATH_HASH=$(sha256sum <"$1")
         PATH_HASH=${PATH_HASH%% *}
-        ;;
-    esac
+    fi
 }
 
 directory_probe() {

@@ -22,7 +22,7 @@ impl Resource for Firewall {
     }
 
     fn probe(&self) -> Call {
-        Call::new("firewall_probe", Vec::<String>::new())
+        Call::new("firewall_probe", ["v4", "v6"].map(|family| format!("/etc/deploy/firewall.{family}")))
     }
 
     fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {

@@ -10,11 +10,12 @@ firewall_live() {
     echo "${firewall_hash%% *}"
 }
 
+# firewall_probe V4 V6 : the files of the rules for the next boot, and whether those that are loaded are the confirmed ones.
 firewall_probe() {
     for family in v4 v6; do
-        [ -f $FIREWALL_DIR/firewall.$family ] || continue
-        firewall_hash=$(sha256sum <$FIREWALL_DIR/firewall.$family)
-        printf '%s=%s\n' $family "${firewall_hash%% *}"
+        path_hash "$1"
+        [ -z "$PATH_HASH" ] || printf '%s=%s\n' $family "$PATH_HASH"
+        shift
     done
     if [ -f $FIREWALL_STAMP ]; then
         read -r firewall_stamp <$FIREWALL_STAMP

@@ -14,7 +14,7 @@ mod retired;
 mod sysctl;
 mod unit;
 
-pub use certificate::Certificate;
+pub use certificate::{Certificate, pem};
 pub use change::{Arg, Call, Change, Diff, Effect, Id, Order, Payload, Verb, yaml};
 use file::moment;
 pub use file::{Directory, File, Live};
@@ -78,7 +78,8 @@ pub const SHELL: &str = concat!(
 /// Looks at once, in one process for each of these functions, at all that `probes` will ask about: they say from then on
 /// what that has found.
 pub fn ahead<'a>(probes: impl Iterator<Item = &'a Call>) -> Vec<Call> {
-    let (mut stats, mut hashes, mut units) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut stats, mut hashes, mut certificates, mut units) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for probe in probes {
         let mut words = probe.args.iter().filter_map(|arg| match arg {
             Arg::Text(text) => Some(text.clone()),
@@ -92,10 +93,13 @@ pub fn ahead<'a>(probes: impl Iterator<Item = &'a Call>) -> Vec<Call> {
                 stats.insert(first);
             }
             "certificate_probe" => {
-                let ending = if words.next().as_deref() == Some("pem") { "pem" } else { "key" };
-                hashes.insert(format!("{first}.{ending}"));
-                stats.insert(format!("{first}.{ending}"));
+                let one_file = words.next().as_deref() == Some("pem");
+                let (certificate, key) = if one_file { ("pem", "pem") } else { ("crt", "key") };
+                certificates.insert(format!("{first}.{certificate}"));
+                hashes.insert(format!("{first}.{key}"));
+                stats.insert(format!("{first}.{key}"));
             }
+            "firewall_probe" => hashes.extend([first].into_iter().chain(words)),
             "unit_probe" => {
                 units.insert(format!("{first}.service"));
                 hashes
@@ -105,7 +109,12 @@ pub fn ahead<'a>(probes: impl Iterator<Item = &'a Call>) -> Vec<Call> {
         }
     }
     hashes.remove("");
-    let calls = [("paths_stat", stats), ("paths_hash", hashes), ("units_state", units)];
+    let calls = [
+        ("paths_stat", stats),
+        ("paths_hash", hashes),
+        ("certificates_read", certificates),
+        ("units_state", units),
+    ];
     let needed = calls.into_iter().filter(|(_, words)| !words.is_empty());
     needed.map(|(function, words)| Call::new(function, words)).collect()
 }
@@ -158,7 +167,10 @@ mod tests {
         probes.extend(["folder", "missing"].map(|name| Call::new("directory_probe", [at(name)])));
         probes.push(Call::new("certificate_probe", [at("tls"), "pair".into()]));
         let ahead = ahead(probes.iter());
-        assert_eq!(ahead.iter().map(|call| call.function).collect::<Vec<_>>(), ["paths_stat", "paths_hash"]);
+        assert_eq!(
+            ahead.iter().map(|call| call.function).collect::<Vec<_>>(),
+            ["paths_stat", "paths_hash", "certificates_read"]
+        );
         let said = |calls: &[Call]| said(folder.path(), &probes, calls);
         assert!(said(&ahead).contains(&format!("sha256={}", sha256(b"two\n"))));
         assert_eq!(said(&ahead), said(&[]));

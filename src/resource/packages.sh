@@ -2,7 +2,9 @@
 
 # packages_probe NAME… : prints NAME=VERSION for each that is fully installed.
 packages_probe() {
-    dpkg-query -W -f '${db:Status-Status} ${Package}=${Version}\n' "$@" 2>/dev/null | sed -n 's/^installed //p'
+    for packages_said in $(dpkg-query -W -f '${db:Status-Status}/${Package}=${Version}\n' "$@" 2>/dev/null); do
+        case $packages_said in installed/*) echo "${packages_said#*/}" ;; esac
+    done
 }
 
 # packages_get ARGUMENT… : apt-get, which waits for whoever else installs and keeps files as they are.

@@ -2,12 +2,12 @@
 
 UNIT_STAMPS=/var/lib/deploy/units
 
-# What systemd has said of all units that a script asks about: ` UNIT ACTIVE ENABLED SINCE ` each.
-UNITS_STATE=' '
+# What systemd has said of all units that a script asks about: a line `UNIT ACTIVE ENABLED SINCE` each.
+UNITS_STATE=''
 
 # units_state UNIT… : from now on unit_probe knows these. systemd answers in the order of the question.
 units_state() {
-    UNITS_STATE=' '
+    UNITS_STATE=''
     unit_active=''
     unit_enabled=''
     unit_since=''
@@ -18,7 +18,7 @@ units_state() {
         StateChangeTimestamp=@*) unit_since=${unit_line#*@} ;;
         esac
         if [ -z "$unit_line" ]; then
-            UNITS_STATE="$UNITS_STATE$1 ${unit_active:--} ${unit_enabled:--} ${unit_since:--} "
+            UNITS_STATE="$UNITS_STATE$1 ${unit_active:--} ${unit_enabled:--} ${unit_since:--}$NL"
             unit_active=''
             unit_enabled=''
             unit_since=''
@@ -28,6 +28,24 @@ units_state() {
 $(systemctl show --timestamp=unix -p ActiveState -p UnitFileState -p StateChangeTimestamp -- "$@")
 
 END
+}
+
+# unit_state UNIT : in unit_state its `ACTIVE ENABLED SINCE` when it was first asked for.
+unit_state() {
+    line_of "$UNITS_STATE" "$1.service " ''
+    if [ -z "$LINE" ]; then
+        unit_others=$UNITS_STATE
+        units_state "$1.service"
+        line_of "$UNITS_STATE" "$1.service " ''
+        UNITS_STATE=$unit_others$UNITS_STATE
+    fi
+    unit_state=$LINE
+}
+
+# unit_ran UNIT : whether its service was active then. For probes alone: a step changes that.
+unit_ran() {
+    unit_state "$1"
+    [ "${unit_state%% *}" = active ]
 }
 
 # unit_known "FILE…" : in UNIT_KNOWN the hash of each file, in order; a dash for one that is missing.
@@ -49,13 +67,12 @@ unit_hash() {
 
 # unit_probe UNIT "RESTART FILE…" "RELOAD FILE…"
 unit_probe() {
-    case $UNITS_STATE in *" $1.service "*) ;; *) units_state "$1.service" ;; esac
-    unit_state=${UNITS_STATE#*" $1.service "}
+    unit_state "$1"
     unit_active=${unit_state%% *}
     unit_state=${unit_state#* }
     printf 'active=%s\nenabled=%s\n' "${unit_active#-}" "${unit_state%% *}"
     unit_state=${unit_state#* }
-    case ${unit_state%% *} in -) ;; *) printf 'since=%s\n' "${unit_state%% *}" ;; esac
+    [ "$unit_state" = - ] || printf 'since=%s\n' "$unit_state"
     for takes in restart reload; do
         seen=''
         [ -r "$UNIT_STAMPS/$1.$takes" ] && read -r seen <"$UNIT_STAMPS/$1.$takes"

@@ -8,10 +8,9 @@ use serde::Serialize;
 use super::View;
 use super::attention::Notes;
 use crate::cluster::NodeName;
-use crate::live;
 use crate::pki::Certificate;
 use crate::render::{self, RenderError};
-use crate::resource::{Context, Fields};
+use crate::resource::{Context, Fields, pem};
 
 /// The certificate of a node that ends first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -51,7 +50,7 @@ pub fn read(
         let certificates = seen.fields.iter().filter(|(id, _)| id.kind == "certificate");
         let parsed: Vec<(&str, Certificate)> = certificates
             .filter_map(|(id, fields)| {
-                Some((id.name.as_str(), Certificate::parse(&live::text(fields, "certificate")?).ok()?))
+                Some((id.name.as_str(), Certificate::parse(&pem(fields, "certificate")?).ok()?))
             })
             .collect();
         let first = parsed.iter().min_by_key(|(_, certificate)| certificate.not_after);

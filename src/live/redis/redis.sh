@@ -3,7 +3,8 @@
 # redis_cli redis|sentinel WORD… : redis-cli by the socket that only root reaches, which no certificate can close; commands
 # come on standard input or as words.
 redis_cli() {
-    redis_auth=$(sed -n 2p "/etc/redis/secret/$1-admin")
+    # The first line says whose file it is.
+    { read -r _ && IFS= read -r redis_auth; } <"/etc/redis/secret/$1-admin"
     case $1 in
         redis) redis_socket=/run/redis/redis-server.sock ;;
         *) redis_socket=/run/sentinel/redis-sentinel.sock ;;
@@ -12,32 +13,39 @@ redis_cli() {
     REDISCLI_AUTH=$redis_auth timeout 8 redis-cli -s "$redis_socket" --user admin "$@"
 }
 
-# redis_hash : one line on standard input as a hash, so that a password can be compared and not read.
+# redis_hash : standard input as a hash, so that a password can be compared and not read.
 redis_hash() {
-    tr -d '\n' | sha256sum | cut -c1-64
+    redis_hash=$(sha256sum)
+    echo "${redis_hash%% *}"
 }
 
 # redis_probe "DIRECTIVE…" : whose data is there, and one reply with a mark in front of each part.
 redis_probe() {
     owned_probe redis /var/lib/redis
     if [ -e /etc/redis/cluster/redis.conf ]; then echo configured=yes; fi
-    systemctl is-active --quiet redis-server || return 0
-    redis_said=$(printf 'PING "=info"\nINFO\nPING "=config"\nCONFIG GET %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$1" |
-        redis_cli redis 2>/dev/null | tr -d '\r') || return 0
-    printf 'said=%s\n' "$(printf '%s\n' "$redis_said" | base64 -w0)"
-    printf 'masterauth=%s\n' "$(redis_cli redis CONFIG GET masterauth 2>/dev/null | sed -n 2p | redis_hash)"
+    unit_ran redis-server || return 0
+    # The password of replicas first, so that nobody but the hash sees it.
+    printf 'CONFIG GET masterauth\nPING "=info"\nINFO\nPING "=config"\nCONFIG GET %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$1" |
+        redis_cli redis 2>/dev/null | {
+        read -r _ && IFS= read -r redis_password || return 0
+        printf 'masterauth=%s\nsaid=' "$(printf %s "$redis_password" | redis_hash)"
+        base64 -w0
+        echo
+    }
 }
 
 # sentinel_probe NAME
 sentinel_probe() {
     if [ -e /etc/redis/cluster/sentinel.conf ]; then echo configured=yes; fi
-    systemctl is-active --quiet redis-sentinel || return 0
-    redis_said=$(printf 'PING "=info"\nINFO\nPING "=master"\nSENTINEL MASTER %s\nPING "=replicas"\nSENTINEL REPLICAS %s\nPING "=sentinels"\nSENTINEL SENTINELS %s\nPING "=ckquorum"\nSENTINEL CKQUORUM %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$1" "$1" "$1" "$1" |
-        redis_cli sentinel 2>/dev/null | tr -d '\r') || return 0
-    printf 'said=%s\n' "$(printf '%s\n' "$redis_said" | base64 -w0)"
-    for redis_key in "auth-user $1" "auth-pass $1" sentinel-user sentinel-pass; do
-        printf '%s=%s\n' "${redis_key% *}" "$(sed -n "s/^sentinel $redis_key //p" /etc/redis/cluster/sentinel.conf |
-            tail -n 1 | sed 's/^"\(.*\)"$/\1/' | redis_hash)"
+    unit_ran redis-sentinel || return 0
+    printf 'said=%s\n' "$(printf 'PING "=info"\nINFO\nPING "=master"\nSENTINEL MASTER %s\nPING "=replicas"\nSENTINEL REPLICAS %s\nPING "=sentinels"\nSENTINEL SENTINELS %s\nPING "=ckquorum"\nSENTINEL CKQUORUM %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$1" "$1" "$1" "$1" |
+        redis_cli sentinel 2>/dev/null | base64 -w0)"
+    sed -n "s/^sentinel \\(auth-user\\|auth-pass\\) $1 /\\1 /p; s/^sentinel \\(sentinel-user\\|sentinel-pass\\) /\\1 /p" \
+        /etc/redis/cluster/sentinel.conf | while read -r redis_key redis_value; do
+        redis_value=${redis_value#\"}
+        redis_value=${redis_value%\"}
+        case $redis_key in *-pass) redis_value=$(printf %s "$redis_value" | redis_hash) ;; esac
+        printf '%s=%s\n' "$redis_key" "$redis_value"
     done
 }
 

@@ -210,17 +210,14 @@ fn differences(source: &Source, seen: &Fields, watch: &Watch, primary: IpAddr) -
         commands
             .push(format!("SENTINEL MONITOR {name} {primary} {} {majority}", source.cluster.redis_port()));
     }
-    if watch.master.is_empty()
-        || differs("auth-user", sha256(USER.as_bytes()))
-        || differs("auth-pass", hash(PASSWORD))
-    {
+    if watch.master.is_empty() || differs("auth-user", USER.into()) || differs("auth-pass", hash(PASSWORD)) {
         words.push(format!("auth-user {USER} auth-pass {}", quoted(secret(source, PASSWORD))));
         reasons.push("logs in to Redis by another password".into());
     }
     if !words.is_empty() {
         commands.push(format!("SENTINEL SET {name} {}", words.join(" ")));
     }
-    if differs("sentinel-user", sha256(b"admin")) || differs("sentinel-pass", hash(PEER_PASSWORD)) {
+    if differs("sentinel-user", "admin".into()) || differs("sentinel-pass", hash(PEER_PASSWORD)) {
         // One option at a time: Debian 12's takes no more.
         commands.push("SENTINEL CONFIG SET sentinel-user admin".into());
         commands.push(format!("SENTINEL CONFIG SET sentinel-pass {}", quoted(secret(source, PEER_PASSWORD))));

@@ -77,9 +77,9 @@ fn running(source: &Source, turned: &[(&str, &str)]) -> Observed {
         let fields = [
             ("configured", "yes".to_owned()),
             ("said", STANDARD.encode(said)),
-            ("auth-user", sha256(b"sentinel")),
+            ("auth-user", "sentinel".into()),
             ("auth-pass", hash(source, "redis/sentinel")),
-            ("sentinel-user", sha256(b"admin")),
+            ("sentinel-user", "admin".into()),
             ("sentinel-pass", hash(source, "sentinel/admin")),
         ];
         let fields: Vec<(&str, &str)> = fields.iter().map(|(key, value)| (*key, value.as_str())).collect();
