@@ -2,7 +2,7 @@
 # PostgreSQL's own programs before Debian's wrappers, which take longer than what they start.
 for postgresql in /usr/lib/postgresql/*/bin; do PATH=$postgresql:$PATH; done
 [ -d /run/deploy ] || mkdir -p /run/deploy
-exec 9>/run/deploy/apply.lock
+exec 9>>/run/deploy/apply.lock
 flock -s -w 60 9 || echo 'another run is changing this node' >&2
 
 # What the shell can read itself takes no process: a probe is mostly processes.

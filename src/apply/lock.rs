@@ -45,6 +45,8 @@ pub struct Lock {
     holders: JoinSet<()>,
     /// Nodes whose holder has ended, and why where the node was lost.
     ended: mpsc::UnboundedReceiver<(NodeName, Option<Failure>)>,
+    /// How long ago a step last began or ended on each node, in whole seconds of its own clock.
+    pub idle: BTreeMap<NodeName, Duration>,
 }
 
 impl Lock {
@@ -52,7 +54,7 @@ impl Lock {
     pub async fn take(hosts: &Hosts, owner: &Owner) -> Result<Self, LockError> {
         let (release, released) = watch::channel(false);
         let (over, ended) = mpsc::unbounded_channel();
-        let mut lock = Self { release, holders: JoinSet::new(), ended };
+        let mut lock = Self { release, holders: JoinSet::new(), ended, idle: BTreeMap::new() };
         let mut waiting: BTreeMap<NodeName, mpsc::UnboundedReceiver<String>> = BTreeMap::new();
         for (node, host) in hosts {
             let (lines, answers) = mpsc::unbounded_channel();
@@ -70,7 +72,9 @@ impl Lock {
         for (node, mut answers) in waiting {
             let answer = tokio::time::timeout(PATIENCE, answers.recv()).await;
             match answer.as_ref().map(|line| line.as_deref()) {
-                Ok(Some("locked")) => {}
+                Ok(Some(line)) if line.starts_with("locked") => {
+                    lock.idle.insert(node, idle(line));
+                }
                 Ok(Some(line)) => {
                     let owner = line.strip_prefix("held ").unwrap_or(line).to_owned();
                     lock.let_go().await;
@@ -110,6 +114,13 @@ impl Lock {
     }
 }
 
+/// How long ago a step was at work, from `locked NOW THEN`; where there is no THEN, none ever was.
+fn idle(line: &str) -> Duration {
+    let mut times = line.split(' ').skip(1).map(|word| word.parse::<u64>().unwrap_or_default());
+    let now = times.next().unwrap_or_default();
+    times.next().map_or(Duration::MAX, |then| Duration::from_secs(now.saturating_sub(then)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -130,6 +141,13 @@ mod tests {
         };
         assert_eq!(lock.during(run, |node| lost = Some(node)).await, 7);
         assert_eq!(lost, Some("n1".into()));
+    }
+
+    #[test]
+    fn a_node_says_how_long_no_step_was_at_work() {
+        assert_eq!(idle("locked 1700000010 1700000003"), Duration::from_secs(7));
+        assert_eq!(idle("locked 1700000010 1700000011"), Duration::ZERO);
+        assert_eq!(idle("locked 1700000010"), Duration::MAX);
     }
 
     #[tokio::test]

@@ -8,7 +8,9 @@ if ! flock -n 8; then
 fi
 printf '%s\n' "${OWNER:?}" >/run/deploy/lock.owner
 printf '%s\n' "$$" >/run/deploy/lock.pid
-echo locked
+# Now, and when a step last began or ended here, if one has since the machine was started.
+# shellcheck disable=SC2046 # two numbers
+echo locked $(stat -c %Y /run/deploy/lock.owner /run/deploy/apply.lock 2>/dev/null)
 # Each line is a sign of life, and the owner's file says when the last one came.
 while timeout 30 sh -c 'read -r _' 8>&-; do touch /run/deploy/lock.owner 8>&-; done
 rm -f /run/deploy/lock.owner /run/deploy/lock.pid

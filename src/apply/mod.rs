@@ -1,6 +1,7 @@
 //! The only interpreter of a plan: takes the lock, runs the phases, and says what happens as [`Event`]s.
 //!
-//! Each phase that has work begins by observing again what it will touch. What it then finds to do must be part of the
+//! Each phase that has work begins by observing again what it will touch, unless nothing can have changed since the plan was
+//! made ([`Seen`]). What it then finds to do must be part of the
 //! approved plan; work that has been done meanwhile is left out, anything new stops the run.
 
 mod brake;
@@ -12,6 +13,7 @@ mod lock;
 mod pipelines;
 mod restore;
 mod run;
+mod seen;
 mod step;
 mod stopped;
 
@@ -22,4 +24,5 @@ pub use hand_over::{HandOverError, hand_over};
 pub use holder::{Holder, Release, holders};
 pub use lock::{Lock, LockError, Owner};
 pub use run::Apply;
+pub use seen::Seen;
 pub use stopped::Stopped;

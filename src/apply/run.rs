@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::pipelines::Pipelines;
 use super::step::{self, ended};
-use super::{ApplyError, Brake, Event, Events};
+use super::{ApplyError, Brake, Event, Events, Seen};
 use crate::cluster::NodeName;
 use crate::journal::Heading;
 use crate::observe::{self, Hosts};
@@ -42,6 +42,8 @@ pub struct Apply {
     pub parallel: Semaphore,
     /// Keeps further steps from beginning.
     pub brake: Brake,
+    /// What need not be asked again.
+    pub seen: Seen,
     /// The clock.
     pub clock: fn() -> time::OffsetDateTime,
     /// Where the run says what happens.
@@ -224,23 +226,25 @@ impl Apply {
         Ok(())
     }
 
-    /// Observes the nodes of a phase again and plans it anew: what is left to do, all of it approved.
+    /// Observes those nodes of a phase again that may have changed, and plans it anew: what is left to do, all of it approved.
     async fn again(
         &self,
         approved: &PhasePlan,
         nodes: &BTreeSet<NodeName>,
     ) -> Result<Option<PhasePlan>, ApplyError> {
+        let mut observed = self.seen.of(approved, nodes);
         let hosts: Hosts = self
             .hosts
             .iter()
-            .filter(|(node, _)| nodes.contains(*node))
+            .filter(|(node, _)| nodes.contains(*node) && !observed.contains_key(*node))
             .map(|(k, v)| (k.clone(), Arc::clone(v)))
             .collect();
         let answers = observe::observe_phase(&self.source, &hosts, approved.phase.name).await?;
         if let Some((_, error)) = answers.failures.into_iter().next() {
             return Err(error.into());
         }
-        let mut current = plan::build_phase(&self.source, approved.phase, &answers.observed, (self.clock)())?;
+        observed.extend(answers.observed);
+        let mut current = plan::build_phase(&self.source, approved.phase, &observed, (self.clock)())?;
         if let Some(current) = &mut current {
             if approved.partial {
                 current.retain(|node, change| {
@@ -288,6 +292,7 @@ impl Apply {
         let (lines, mut said) = mpsc::unbounded_channel::<String>();
         exec.lines = Some(lines);
         self.changed.store(true, Ordering::Relaxed);
+        self.seen.changes(&node, &changes);
         let progress = async {
             while let Some(line) = said.recv().await {
                 let number = line.strip_prefix("> ").and_then(|number| number.parse::<usize>().ok());

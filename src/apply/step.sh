@@ -9,7 +9,8 @@ if ! step_said=$(mkdir -p /run/deploy "$RUN_DIR" 2>&1); then
     printf '! 0 1\n| %s\n' "$step_said"
     exit 1
 fi
-trap 'rm -f "$STEP_OUTPUT"' EXIT
+# The time of this file says when a step last was at work here: it is emptied now and when it ends.
+trap 'rm -f "$STEP_OUTPUT"; : >/run/deploy/apply.lock' EXIT
 exec 9>/run/deploy/apply.lock
 if ! flock -w 300 9; then
     echo '| another step has been running on this node for five minutes'

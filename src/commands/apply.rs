@@ -16,7 +16,7 @@ use super::project::Project;
 use super::record;
 use super::who::{revision, run_id, who};
 use super::{Global, interrupt};
-use crate::apply::{Apply, ApplyError, Brake, Event, Halt, Lock, LockError, Owner, Stopped};
+use crate::apply::{Apply, ApplyError, Brake, Event, Halt, Lock, LockError, Owner, Seen, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::journal::{Heading, Record, Wanted};
@@ -282,6 +282,7 @@ async fn carried_out(
         heading,
         parallel: Semaphore::new(how.parallel),
         brake: Brake::new(how.max_fail),
+        seen: Seen::new(project.observed.clone(), project.asked, &lock.idle),
         clock: time::OffsetDateTime::now_utc,
         events: events.clone(),
         changed: AtomicBool::new(false),

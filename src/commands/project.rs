@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -35,6 +36,8 @@ pub struct Project {
     pub fleet: Fleet,
     /// What the nodes said when they were last observed.
     pub observed: Observed,
+    /// When they were asked.
+    pub asked: Instant,
     /// Text of the inventory.
     pub text: Text,
     /// What was not in the store, and was made for this run.
@@ -290,7 +293,7 @@ impl Project {
         let mut source = Source::new(cluster, library, secrets, trust)?;
         source.own_certificates = own_certificates;
         let source = Arc::new(source);
-        Ok(Self { source, store, fleet, observed: Observed::new(), text, made })
+        Ok(Self { source, store, fleet, observed: Observed::new(), asked: Instant::now(), text, made })
     }
 
     /// Gives a secret of the store a new value, in memory, for whatever is planned from now on.
@@ -339,6 +342,7 @@ impl Project {
 
     /// The same with more questions to each node.
     pub async fn observe_also(&mut self, more: &[(Id, Call)]) -> Result<Observed> {
+        self.asked = Instant::now();
         let hosts = self.hosts();
         let asked = observe::observe_also(&self.source, &hosts, |_| more.to_vec());
         let answers = ui::waiting(&hosts, asked).await?;
@@ -352,6 +356,7 @@ impl Project {
         let source = Arc::clone(&self.source);
         let runs = |node: &NodeName| source.cluster.nodes.get(node).is_some_and(|it| it.roles.contains(role));
         self.fleet.keep(runs);
+        self.asked = Instant::now();
         let answers = observe::observe(&source, &self.hosts()).await?;
         if answers.observed.is_empty() {
             everyone(answers)?;

@@ -65,6 +65,7 @@ impl Fixture {
             heading: Heading::default(),
             parallel: Semaphore::new(9),
             brake: Brake::new(max_fail),
+            seen: Seen::new(BTreeMap::new(), Instant::now(), &BTreeMap::new()),
             clock,
             events: mpsc::unbounded_channel().0,
             changed: AtomicBool::new(false),
