@@ -1,13 +1,21 @@
 #!/bin/sh
 # The name of every node leads to its address.
 # NODES: name=address, parted by spaces.
+names=
+for node in $NODES; do names="$names ${node%%=*}"; done
+# shellcheck disable=SC2086 # a list of names
+answers=$(getent hosts $names)
 wrong=
 for node in $NODES; do
     name=${node%%=*}
-    address=${node#*=}
+    found=
     # The first answer is the one that programs use.
-    found=$(getent hosts "$name" | awk 'NR == 1 { print $1 }')
-    [ "$found" = "$address" ] || wrong="$wrong $name is ${found:-unknown} instead of $address;"
+    while read -r address words; do
+        case " $words " in *" $name "*) found=$address && break ;; esac
+    done <<END
+$answers
+END
+    [ "$found" = "${node#*=}" ] || wrong="$wrong $name is ${found:-unknown} instead of ${node#*=};"
 done
 if [ -n "$wrong" ]; then
     echo "names that lead elsewhere:${wrong%;}"

@@ -4,10 +4,11 @@
 # GATE: yes between two waves, when those that left are not forgotten yet.
 REDISCLI_AUTH=$(sed -n 2p /etc/redis/secret/sentinel-admin)
 export REDISCLI_AUTH
-ask() {
-    timeout 5 redis-cli --tls --cacert /etc/redis/tls/ca.crt -h "$ADDRESS" -p 26379 --user admin "$@" 2>&1
-}
-said=$(ask SENTINEL ckquorum "$NAME")
+# One log-in for both questions.
+said=$(printf 'SENTINEL ckquorum %s\nSENTINEL master %s\n' "$NAME" "$NAME" |
+    timeout 5 redis-cli --tls --cacert /etc/redis/tls/ca.crt -h "$ADDRESS" -p 26379 --user admin 2>&1)
+master=$(printf '%s\n' "$said" | sed 1d)
+said=$(printf '%s\n' "$said" | sed -n 1p)
 case $said in
     OK*) ;;
     *)
@@ -20,7 +21,7 @@ if [ "${GATE:-no}" = yes ]; then
     exit 0
 fi
 field() {
-    ask SENTINEL master "$NAME" | awk -v name="$1" 'found { print; exit } $0 == name { found = 1 }'
+    printf '%s\n' "$master" | awk -v name="$1" 'found { print; exit } $0 == name { found = 1 }'
 }
 others=$(($(echo "$SENTINELS" | wc -w) - 1))
 known=$(field num-other-sentinels)

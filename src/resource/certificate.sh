@@ -69,24 +69,20 @@ certificate_apply() {
     if [ "$2" = pem ]; then
         cat "$5/crt" "$5/key" >"$5/pem"
         file_stage "$1.pem" "$3" "$4" "$5/pem"
+        certificate_public "$5/key"
         file_commit "$1.pem"
+        certificate_known=$FILE_HASH
     else
         file_stage "$1.key" "$3" "$4" "$5/key"
         file_stage "$1.crt" "$3" 0644 "$5/crt"
+        certificate_public "$5/key"
         file_commit "$1.key"
+        certificate_known=$FILE_HASH
         file_commit "$1.crt"
     fi
-    certificate_keep "$1" "$2"
-}
-
-# certificate_keep PATH LAYOUT : the probe need not read this key again.
-certificate_keep() {
-    if [ "$2" = pem ]; then certificate_key=$1.pem; else certificate_key=$1.key; fi
-    certificate_public "$certificate_key"
-    paths_hash "$certificate_key"
-    path_hash "$certificate_key"
-    mkdir -p -- "$CERTIFICATE_KEYS${1%/*}"
-    printf '%s %s\n' "$PATH_HASH" "$certificate_public" >"$CERTIFICATE_KEYS$1"
+    # The probe need not read this key again.
+    [ -d "$CERTIFICATE_KEYS${1%/*}" ] || mkdir -p -- "$CERTIFICATE_KEYS${1%/*}"
+    printf '%s %s\n' "$certificate_known" "$certificate_public" >"$CERTIFICATE_KEYS$1"
 }
 
 # certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back. A step that failed before that

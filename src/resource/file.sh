@@ -98,9 +98,8 @@ file_fetch() {
 file_stage() {
     [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}"
     printf '%s\n' "$1.deploy-new" >>"$RUN_DIR/staged"
-    (umask 077 && cat <"$4" >"$1.deploy-new")
-    chown -- "$2" "$1.deploy-new"
-    chmod -- "$3" "$1.deploy-new"
+    # It opens the file for its owner alone, and sets the mode last.
+    install -o "${2%%:*}" -g "${2#*:}" -m "$3" -T -- "$4" "$1.deploy-new"
 }
 
 # file_validate PATH COMMAND : runs the command with %s replaced by the staged file.
@@ -108,17 +107,19 @@ file_validate() {
     sh -c "$(printf '%s' "$2" | sed "s|%s|$1.deploy-new|g")"
 }
 
-# file_commit PATH : keeps the old file under the run's folder and puts the new one in its place, durably.
+# file_commit PATH : keeps the old file under the run's folder and puts the new one in its place, durably. Its hash is then in
+# FILE_HASH.
 file_commit() {
     if [ -e "$1" ]; then
-        mkdir -p -- "$RUN_DIR/files${1%/*}"
+        [ -d "$RUN_DIR/files${1%/*}" ] || mkdir -p -- "$RUN_DIR/files${1%/*}"
         [ -e "$RUN_DIR/files$1" ] || cp -a -- "$1" "$RUN_DIR/files$1"
     fi
     if [ -L "$1" ]; then rm -f -- "$1"; fi
     sync -- "$1.deploy-new"
-    mkdir -p -- "$FILE_WRITTEN$(dirname -- "$1")"
-    printf '%s %s\n' "$(sha256sum <"$1.deploy-new" | cut -c1-64)" "$(stat -c '%U:%G %a' -- "$1.deploy-new")" \
-        >"$FILE_WRITTEN$1"
+    FILE_HASH=$(sha256sum <"$1.deploy-new")
+    FILE_HASH=${FILE_HASH%% *}
+    [ -d "$FILE_WRITTEN${1%/*}" ] || mkdir -p -- "$FILE_WRITTEN${1%/*}"
+    printf '%s %s\n' "$FILE_HASH" "$(stat -c '%U:%G %a' -- "$1.deploy-new")" >"$FILE_WRITTEN$1"
     mv -fT -- "$1.deploy-new" "$1"
 }
 

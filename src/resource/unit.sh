@@ -102,17 +102,17 @@ unit_block() {
     if [ "$1" = no-block ]; then UNIT_BLOCK=--no-block; else UNIT_BLOCK=; fi
 }
 
-# unit_enable UNIT : it may start, and does so at boot.
+# unit_enable UNIT : it may start, does so at boot, and systemd knows its files as they are now. A reload runs all of systemd's
+# generators, so it is spared where it would find nothing new.
 unit_enable() {
     if [ "$(readlink "/etc/systemd/system/$1.service")" = /dev/null ]; then
         systemctl unmask --quiet --no-reload "$1.service"
     fi
+    # At boot it starts already where its state is this one; what else lets it start tells `is-enabled`.
+    case $(systemctl show -p UnitFileState -p NeedDaemonReload "$1.service") in
+    *NeedDaemonReload=no*UnitFileState=enabled* | *UnitFileState=enabled*NeedDaemonReload=no*) return ;;
+    esac
     systemctl is-enabled --quiet "$1.service" 2>/dev/null || systemctl enable --quiet --no-reload "$1.service"
-}
-
-# unit_read UNIT : systemd knows its files as they are now. A reload runs all of systemd's generators, so it is spared
-# where it would find nothing new.
-unit_read() {
     [ "$(systemctl show -P NeedDaemonReload "$1.service")" = no ] || systemctl daemon-reload
 }
 
@@ -120,7 +120,6 @@ unit_read() {
 unit_start() {
     unit_block "$4"
     unit_enable "$1"
-    unit_read "$1"
     systemctl reset-failed "$1.service" 2>/dev/null || true
     unit_hash "$2"
     unit_before=$UNIT_KNOWN
@@ -138,7 +137,6 @@ unit_restart() {
 unit_reload() {
     unit_block wait
     unit_enable "$1"
-    unit_read "$1"
     unit_do reload "$1"
     unit_stamp "$1" reload "$3"
 }
