@@ -31,19 +31,28 @@ impl Pipelines {
 
     /// Waits until enough nodes have ended, well or not.
     pub async fn until(&mut self, enough: impl Fn(&BTreeSet<NodeName>) -> bool) {
-        while !enough(&self.pending) {
-            match self.tasks.join_next().await {
-                Some(Ok((node, done))) => {
-                    self.pending.remove(&node);
-                    if let Err(error) = done {
-                        self.errors.push(error);
-                        self.failed.insert(node);
-                    }
-                }
-                Some(Err(_)) => {}
-                None => return,
-            }
+        while !enough(&self.pending) && !self.tasks.is_empty() {
+            self.one().await;
         }
+    }
+
+    /// Waits until one more node has ended.
+    pub async fn one(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok((node, done))) => {
+                self.pending.remove(&node);
+                if let Err(error) = done {
+                    self.errors.push(error);
+                    self.failed.insert(node);
+                }
+            }
+            Some(Err(_)) | None => {}
+        }
+    }
+
+    /// Whether none of `needed` is at work any more.
+    pub fn are_over(&self, needed: &BTreeSet<NodeName>) -> bool {
+        needed.is_disjoint(&self.pending) || self.tasks.is_empty()
     }
 
     /// Whether all of `needed` have come through.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::pipelines::Pipelines;
@@ -94,34 +96,66 @@ impl Apply {
             });
             return ApplyError::of_all(join_all(all).await.into_iter().filter_map(Result::err));
         }
-        let mut begun: BTreeSet<&str> = BTreeSet::new();
+        let (mut begun, mut errors) = (BTreeSet::new(), Vec::new());
         while let Some(approved) = phases.pop_front() {
             if begun.contains(approved.phase.name) {
                 continue;
             }
             let needed = self.needed(approved);
-            pipelines.until(|pending| needed.is_disjoint(pending)).await;
-            if self.brake.is_on() || !pipelines.are_through(&needed) {
-                let left = phases.iter().chain([&approved]).flat_map(|phase| phase.changes());
-                return Err(ApplyError::NotBegun(left.map(|(node, _)| node.clone()).collect()));
+            // Others need not wait for the slowest of these nodes.
+            let mut meanwhile = FuturesUnordered::new();
+            loop {
+                let ready =
+                    self.early(&phases, pipelines).filter(|(_, later)| later.phase.early == Early::Ready);
+                let ready =
+                    ready.filter(|(_, later)| !later.shares_roles(approved) || approved.only_starts());
+                let ready = ready.filter(|(_, later)| begun.insert(later.phase.name));
+                meanwhile.extend(ready.map(|(_, later)| self.make_early(later)));
+                if pipelines.are_over(&needed) {
+                    break;
+                }
+                tokio::select! {
+                    () = pipelines.one() => {}
+                    Some(done) = meanwhile.next() => errors.extend(done.err()),
+                }
             }
-            let early: Vec<&PhasePlan> = phases
-                .iter()
-                .enumerate()
-                .filter(|(distance, later)| match later.phase.early {
-                    Early::No => false,
-                    Early::Ready => true,
-                    Early::After(_) => *distance == 0,
-                })
-                .map(|(_, later)| *later)
-                // What touches a service that runs wants the checks of all that was made of it before.
-                .filter(|later| phases.iter().all(|one| !one.shares_roles(later) || one.only_starts()))
-                .filter(|later| later.only_starts() && pipelines.are_through(&self.needed(later)))
+            if self.brake.is_on() || !pipelines.are_through(&needed) || !errors.is_empty() {
+                let left = phases.iter().filter(|phase| !begun.contains(phase.phase.name)).chain([&approved]);
+                let left = left.flat_map(|phase| phase.changes());
+                errors.push(ApplyError::NotBegun(left.map(|(node, _)| node.clone()).collect()));
+                errors.extend(meanwhile.filter_map(async |done| done.err()).collect::<Vec<_>>().await);
+                return ApplyError::of_all(errors);
+            }
+            let early: Vec<&PhasePlan> = self
+                .early(&phases, pipelines)
+                .filter(|(distance, later)| *distance == 0 || later.phase.early == Early::Ready)
+                .map(|(_, later)| later)
                 .filter(|later| begun.insert(later.phase.name))
                 .collect();
-            self.cluster_phase(approved, &needed, &self.own_checks(approved, &needed), &early).await?;
+            let own = self.own_checks(approved, &needed);
+            let (done, others) = tokio::join!(
+                self.cluster_phase(approved, &needed, &own, &early),
+                meanwhile.filter_map(async |done| done.err()).collect::<Vec<_>>()
+            );
+            ApplyError::of_all(done.err().into_iter().chain(others))?;
         }
         Ok(())
+    }
+
+    /// Those of `phases` that may begin before their turn, each with how many are in front of it.
+    fn early<'a>(
+        &self,
+        phases: &VecDeque<&'a PhasePlan>,
+        pipelines: &Pipelines,
+    ) -> impl Iterator<Item = (usize, &'a PhasePlan)> {
+        phases
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, later)| later.phase.early != Early::No && later.only_starts())
+            // What touches a service that runs wants the checks of all that was made of it before.
+            .filter(|(_, later)| phases.iter().all(|one| !one.shares_roles(later) || one.only_starts()))
+            .filter(|(_, later)| pipelines.are_through(&self.needed(later)))
     }
 
     /// The nodes that a cluster phase looks at and works on.

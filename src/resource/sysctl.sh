@@ -1,7 +1,7 @@
 # kernel parameters: probe and apply.
 
 # sysctl_probe KEY… : prints KEY=VALUE for each that exists and may be written. The kernel gives a value in one read, which
-# the shell's own does not make: one process reads all of them.
+# the shell's own does not make: one process reads all of them. A value may be empty.
 sysctl_probe() {
     sysctl_keys=''
     for key do
@@ -14,13 +14,10 @@ sysctl_probe() {
         fi
     done
     [ $# -gt 0 ] || return 0
-    sysctl_values=$(cat "$@")
-    IFS=$NL
-    # shellcheck disable=SC2086 # a line each
-    set -- $sysctl_values
-    unset IFS
+    sysctl_values=$(grep -H '' "$@")
     for key in $sysctl_keys; do
-        printf '%s=%s\n' "$key" "$1"
+        line_of "$sysctl_values" "$1:" ''
+        printf '%s=%s\n' "$key" "$LINE"
         shift
     done
 }

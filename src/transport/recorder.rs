@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Exec, Failure, Host, Reply};
 
@@ -12,6 +13,7 @@ use super::{Exec, Failure, Host, Reply};
 pub struct Recorder {
     name: String,
     replies: Mutex<VecDeque<Reply>>,
+    takes: Duration,
     asked: Mutex<Vec<(String, Vec<u8>)>>,
 }
 
@@ -21,8 +23,15 @@ impl Recorder {
         Self {
             name: name.to_owned(),
             replies: Mutex::new(replies.into_iter().collect()),
+            takes: Duration::ZERO,
             asked: Mutex::default(),
         }
+    }
+
+    /// The same host with so much time for each reply.
+    #[must_use]
+    pub fn taking(self, takes: Duration) -> Self {
+        Self { takes, ..self }
     }
 
     /// The commands so far, each with its standard input.
@@ -49,7 +58,11 @@ impl Host for Recorder {
                 let _ = lines.send(line.to_owned());
             }
         }
-        Box::pin(async move { Ok(reply) })
+        let takes = self.takes;
+        Box::pin(async move {
+            tokio::time::sleep(takes).await;
+            Ok(reply)
+        })
     }
 
     fn run_fresh<'a>(

@@ -44,9 +44,13 @@ struct Fixture {
 
 impl Fixture {
     fn new(max_fail: usize, replies: &[(&str, Vec<Reply>)]) -> Self {
+        Self::of(fixture::THREE, max_fail, replies)
+    }
+
+    fn of(inventory: &str, max_fail: usize, replies: &[(&str, Vec<Reply>)]) -> Self {
         let clock = || datetime!(2026-01-01 0:00 UTC);
         let authority = Authority::create("test", clock(), 10, &mut rand::rng()).unwrap();
-        let source = fixture::source(fixture::THREE, Trust::settled(authority.certificate_pem(), "0"));
+        let source = fixture::source(inventory, Trust::settled(authority.certificate_pem(), "0"));
         let recorders: BTreeMap<NodeName, Arc<Recorder>> = replies
             .iter()
             .map(|(node, replies)| {
@@ -79,6 +83,14 @@ impl Fixture {
         let observed = self.recorders.keys().map(|node| (node.clone(), seen.clone())).collect();
         let mut plan = plan::build(&self.apply.source, &observed, (self.apply.clock)()).unwrap();
         plan.phases.retain(|phase| phase.phase.scope == Scope::Node);
+        Arc::clone(&self.apply).run(plan).await
+    }
+
+    /// Runs everything that bare machines need.
+    async fn everything(&self) -> Result<(), ApplyError> {
+        let seen = crate::live::Observation { facts: fixture::facts(13), fields: BTreeMap::new() };
+        let observed = self.recorders.keys().map(|node| (node.clone(), seen.clone())).collect();
+        let plan = plan::build(&self.apply.source, &observed, (self.apply.clock)()).unwrap();
         Arc::clone(&self.apply).run(plan).await
     }
 
@@ -137,12 +149,29 @@ async fn with_more_failures_allowed_the_others_go_on_and_each_failure_is_kept() 
 #[tokio::test]
 async fn a_phase_of_the_cluster_does_not_begin_without_a_node_that_it_needs() {
     let it = Fixture::new(9, &[("n1", vec![bare(), fails()]), ("n2", well()), ("n3", well())]);
-    let seen = crate::live::Observation { facts: fixture::facts(13), fields: BTreeMap::new() };
-    let observed = it.recorders.keys().map(|node| (node.clone(), seen.clone())).collect();
-    let plan = plan::build(&it.apply.source, &observed, (it.apply.clock)()).unwrap();
-    let error = Arc::clone(&it.apply).run(plan).await.unwrap_err();
+    let error = it.everything().await.unwrap_err();
     assert_eq!((changes(&error), it.steps("n2")), (vec!["n1"], 2));
     assert!(error.to_string().contains("was not begun: n1 n2 n3"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn redis_does_not_wait_for_workers_that_are_not_ready() {
+    // Good for an observation as for a step.
+    let any = || vec![reply(&format!(". done\n{}", bare().stdout)); 99];
+    let mut it = Fixture::of(fixture::MIXED, 9, &[("m1", any()), ("m2", any()), ("m3", any())]);
+    let apply = Arc::get_mut(&mut it.apply).unwrap();
+    for (node, replies, seconds) in [("a1", any(), 1), ("w1", vec![bare(), fails()], 60)] {
+        let host = Arc::new(Recorder::new(node, replies).taking(Duration::from_secs(seconds)));
+        it.recorders.insert(node.into(), Arc::clone(&host));
+        apply.hosts.insert(node.into(), host);
+    }
+    let error = it.everything().await.unwrap_err();
+    assert!(changes(&error) == ["w1"] && not_begun(&error).contains(&"w1"), "{error}");
+    let asked = it.recorders[&NodeName::from("a1")].asked();
+    assert!(
+        asked.iter().any(|(_, stdin)| String::from_utf8_lossy(stdin).contains("; redis_probe ")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
