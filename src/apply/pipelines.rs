@@ -38,15 +38,12 @@ impl Pipelines {
 
     /// Waits until one more node has ended.
     pub async fn one(&mut self) {
-        match self.tasks.join_next().await {
-            Some(Ok((node, done))) => {
-                self.pending.remove(&node);
-                if let Err(error) = done {
-                    self.errors.push(error);
-                    self.failed.insert(node);
-                }
+        if let Some(Ok((node, done))) = self.tasks.join_next().await {
+            self.pending.remove(&node);
+            if let Err(error) = done {
+                self.errors.push(error);
+                self.failed.insert(node);
             }
-            Some(Err(_)) | None => {}
         }
     }
 
