@@ -2,6 +2,8 @@
 # PostgreSQL's own programs before Debian's wrappers, which take longer than what they start.
 for postgresql in /usr/lib/postgresql/*/bin; do PATH=$postgresql:$PATH; done
 [ -d /run/deploy ] || mkdir -p /run/deploy
+# The time of this file says when a step last was at work here.
+[ -e /run/deploy/apply.lock ] || touch -d @0 /run/deploy/apply.lock
 exec 9>>/run/deploy/apply.lock
 flock -s -w 60 9 || echo 'another run is changing this node' >&2
 
@@ -16,10 +18,11 @@ observe_facts() {
     done </proc/meminfo
     while read -r facts_key facts_value _; do
         case $facts_key in
-        Uid:) printf 'uid=%s\n' "$facts_value" ;;
-        Cpus_allowed_list:) observe_cores "$facts_value" && break ;;
+        Uid:) printf 'uid=%s\n' "$facts_value" && break ;;
         esac
     done </proc/self/status
+    # Of the processors that could be plugged in it counts those that are there.
+    printf 'cores=%s\n' "$(nproc)"
     printf 'clock=%s\n' "$(date +%s)"
     read -r facts_value </proc/sys/kernel/hostname
     printf 'hostname=%s\naddresses=' "$facts_value"
@@ -27,15 +30,4 @@ observe_facts() {
         printf '%s,%s ' "$facts_key" "$facts_value"
     done
     echo
-}
-
-# observe_cores LIST : how many processors `0-3,6` are.
-observe_cores() {
-    facts_cores=0
-    IFS=,
-    for facts_range in $1; do
-        facts_cores=$((facts_cores + ${facts_range#*-} - ${facts_range%-*} + 1))
-    done
-    unset IFS
-    printf 'cores=%s\n' "$facts_cores"
 }

@@ -10,6 +10,7 @@ mod event;
 mod hand_over;
 mod holder;
 mod lock;
+mod meanwhile;
 mod pipelines;
 mod restore;
 mod run;

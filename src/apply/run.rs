@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::meanwhile::Meanwhile;
 use super::pipelines::Pipelines;
 use super::step::{self, ended};
 use super::{ApplyError, Brake, Event, Events, Seen};
@@ -96,47 +95,43 @@ impl Apply {
             });
             return ApplyError::of_all(join_all(all).await.into_iter().filter_map(Result::err));
         }
-        let (mut begun, mut errors) = (BTreeSet::new(), Vec::new());
+        let mut begun: BTreeSet<&str> = BTreeSet::new();
         while let Some(approved) = phases.pop_front() {
             if begun.contains(approved.phase.name) {
                 continue;
             }
             let needed = self.needed(approved);
-            // Others need not wait for the slowest of these nodes.
-            let mut meanwhile = FuturesUnordered::new();
-            loop {
-                let ready =
-                    self.early(&phases, pipelines).filter(|(_, later)| later.phase.early == Early::Ready);
-                let ready =
-                    ready.filter(|(_, later)| !later.shares_roles(approved) || approved.only_starts());
-                let ready = ready.filter(|(_, later)| begun.insert(later.phase.name));
-                meanwhile.extend(ready.map(|(_, later)| self.make_early(later)));
-                if pipelines.are_over(&needed) {
-                    break;
+            // Others need not wait for the slowest of these nodes, but for the phases that they share a role with.
+            let mut meanwhile = Meanwhile::default();
+            while !pipelines.are_over(&needed) {
+                for (_, later) in self.early(&phases, pipelines) {
+                    let free =
+                        !later.shares_roles(approved) && !meanwhile.concerns(later) && !self.brake.is_on();
+                    if free && later.phase.early == Early::Ready && begun.insert(later.phase.name) {
+                        meanwhile.begin(later, self.make_early(later));
+                    }
                 }
                 tokio::select! {
                     () = pipelines.one() => {}
-                    Some(done) = meanwhile.next() => errors.extend(done.err()),
+                    () = meanwhile.one() => {}
                 }
             }
-            if self.brake.is_on() || !pipelines.are_through(&needed) || !errors.is_empty() {
+            if self.brake.is_on() || !pipelines.are_through(&needed) || meanwhile.has_failed() {
                 let left = phases.iter().filter(|phase| !begun.contains(phase.phase.name)).chain([&approved]);
-                let left = left.flat_map(|phase| phase.changes());
-                errors.push(ApplyError::NotBegun(left.map(|(node, _)| node.clone()).collect()));
-                errors.extend(meanwhile.filter_map(async |done| done.err()).collect::<Vec<_>>().await);
-                return ApplyError::of_all(errors);
+                let left = left.flat_map(|phase| phase.changes()).map(|(node, _)| node.clone()).collect();
+                return ApplyError::of_all(
+                    meanwhile.end().await.into_iter().chain([ApplyError::NotBegun(left)]),
+                );
             }
             let early: Vec<&PhasePlan> = self
                 .early(&phases, pipelines)
                 .filter(|(distance, later)| *distance == 0 || later.phase.early == Early::Ready)
                 .map(|(_, later)| later)
-                .filter(|later| begun.insert(later.phase.name))
+                .filter(|later| !meanwhile.concerns(later) && begun.insert(later.phase.name))
                 .collect();
             let own = self.own_checks(approved, &needed);
-            let (done, others) = tokio::join!(
-                self.cluster_phase(approved, &needed, &own, &early),
-                meanwhile.filter_map(async |done| done.err()).collect::<Vec<_>>()
-            );
+            let (done, others) =
+                tokio::join!(self.cluster_phase(approved, &needed, &own, &early), meanwhile.end());
             ApplyError::of_all(done.err().into_iter().chain(others))?;
         }
         Ok(())

@@ -42,10 +42,11 @@ impl Seen {
         nodes.iter().filter_map(|node| Some((node.clone(), known.get(node)?.clone()))).collect()
     }
 
-    /// A step begins on `node`. What it changes in a daemon of the cluster, other nodes may see.
+    /// A step begins on `node`. What it changes in a daemon of the cluster, other nodes may see, and who leads may move with a
+    /// service that ends.
     pub(super) fn changes(&self, node: &NodeName, changes: &[Change]) {
         let mut known = self.observed();
-        if changes.iter().all(is_of_its_node) {
+        if changes.iter().all(|change| is_of_its_node(change) && change.effect < Effect::Stop) {
             known.remove(node);
         } else {
             known.clear();

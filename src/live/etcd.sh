@@ -20,7 +20,8 @@ etcd_probe() {
     printf 'members='
     curl "$@" -d '{}' -w '\nstatus=' $etcd_at/cluster/member/list \
         --next "$@" -d '{}' -w '\nconfiguration=' $etcd_at/maintenance/status \
-        --next "$@" -d "{\"key\":\"$etcd_key\"}" -w '\n' $etcd_at/kv/range 2>/dev/null
+        --next "$@" -d "{\"key\":\"$etcd_key\"}" $etcd_at/kv/range 2>/dev/null
+    echo
 }
 
 # etcd_initial STATE MEMBERS URL : what only the first start reads.

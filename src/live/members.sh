@@ -21,7 +21,8 @@ members_probe() {
     printf 'status='
     members_rest "$members_client" -w '\ncluster=' "https://$members_at:8008/patroni" --next \
         --max-time 4 --cacert "${members_client%/*}/ca.crt" --cert "$members_client.crt" --key "$members_client.key" \
-        -sS -w '\n' "https://$members_at:8008/cluster" 2>/dev/null
+        -sS "https://$members_at:8008/cluster" 2>/dev/null
+    echo
 }
 
 # members_field NAME : the value of a text field, one for each object on standard input.

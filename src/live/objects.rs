@@ -87,7 +87,13 @@ pub fn probe(source: &Source) -> Call {
     let mut script = answer("main=", include_str!("objects.sql"));
     for (name, database) in &databases {
         let inside = answer(&format!("database.{name}="), &database::query(database));
-        script = format!("{script}\\connect {}\n{inside}", sql::identifier(name));
+        // A connection that fails would end psql, and hide those that follow.
+        script = format!(
+            "{script}SELECT EXISTS (SELECT FROM pg_database WHERE datname = {} AND datallowconn) AS there \\gset\n\
+             \\if :there\n\\connect {}\n{inside}\\endif\n",
+            sql::literal(name),
+            sql::identifier(name)
+        );
     }
     Call::new("objects_probe", [script])
 }

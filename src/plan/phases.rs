@@ -20,7 +20,7 @@ pub struct Phase {
     pub scope: Scope,
     /// The roles whose nodes it looks at and works on; the nodes of others need not be ready for it.
     pub roles: &'static [&'static str],
-    /// Whether it may begin while an earlier phase is still being checked. Its own checks are then made with all the
+    /// Whether it may begin while an earlier phase is still being checked, or waits for its nodes. Its own checks are then made with all the
     /// others, at the end of the run.
     pub early: Early,
 }

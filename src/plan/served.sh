@@ -1,9 +1,9 @@
 #!/bin/sh
 # Holds when ADDRESS:PORT serves the CERTIFICATE on disk and it verifies against the AUTHORITY.
 ADDRESS=${ADDRESS:?} PORT=${PORT:?} CERTIFICATE=${CERTIFICATE:?} AUTHORITY=${AUTHORITY:?}
-# first : the first certificate of standard input, without its frame.
+# first : the first certificate of standard input, without its frame and in one line.
 first() {
-    sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/ { /-END/ q; /-BEGIN/ !p; }'
+    sed -n '/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/ { /-END/ q; /-BEGIN/ !p; }' | tr -d '\r\n'
 }
 on_disk=$(first <"$CERTIFICATE")
 if [ -z "$on_disk" ]; then

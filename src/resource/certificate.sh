@@ -23,7 +23,7 @@ certificates_read() {
     CERTIFICATES=''
     [ $# -eq 0 ] || CERTIFICATES=$(awk '
         FNR == 1 { within = 0; printf "%s%s//", end, FILENAME; end = "\n" }
-        /-BEGIN CERTIFICATE-/ { within = 1 }
+        /-BEGIN / { within = /-BEGIN CERTIFICATE-/ }
         within { printf "%s|", $0 }
         /-END CERTIFICATE-/ { within = 0 }' "$@")
 }

@@ -25,11 +25,13 @@ impl Resource for Sysctl {
 
     /// A parameter that this kernel does not have, or that a container must not write, is left alone.
     fn compare(&self, seen: &Fields, context: &Context<'_>) -> Result<Option<Change>, Refusal> {
-        let differing: Vec<(&String, &String, &String)> = self
+        let differing: Vec<(&String, String, &String)> = self
             .values
             .iter()
             .filter_map(|(key, value)| seen.get(key).map(|old| (key, old, value)))
             .filter(|(_, old, value)| old.split_whitespace().ne(value.split_whitespace()))
+            // The kernel parts several numbers by tabs.
+            .map(|(key, old, value)| (key, old.replace('\t', " "), value))
             .collect();
         if differing.is_empty() {
             return Ok(None);

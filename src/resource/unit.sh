@@ -45,7 +45,7 @@ unit_state() {
 # unit_ran UNIT : whether its service was active then. For probes alone: a step changes that.
 unit_ran() {
     unit_state "$1"
-    [ "${unit_state%% *}" = active ]
+    case ${unit_state%% *} in active | reloading) ;; *) return 1 ;; esac
 }
 
 # unit_known "FILE…" : in UNIT_KNOWN the hash of each file, in order; a dash for one that is missing.
