@@ -11,6 +11,7 @@ mod hand_over;
 mod holder;
 mod lock;
 mod meanwhile;
+mod order;
 mod pipelines;
 mod restore;
 mod run;

@@ -1,6 +1,6 @@
 //! Runs the phases of an approved plan.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::meanwhile::Meanwhile;
 use super::pipelines::Pipelines;
 use super::step::{self, ended};
 use super::{ApplyError, Brake, Event, Events, Seen};
@@ -81,91 +80,6 @@ impl Apply {
             .or_else(ApplyError::of_all)
     }
 
-    /// The phases of the cluster, each as soon as its nodes have come through their own.
-    async fn cluster_phases(&self, plan: &Plan, pipelines: &mut Pipelines) -> Result<(), ApplyError> {
-        let mut phases: VecDeque<&PhasePlan> =
-            plan.phases.iter().filter(|phase| phase.phase.scope == Scope::Cluster).collect();
-        if plan.only_certificates() {
-            // Each of them concerns nobody but the service that gets it, and everything else is checked at the end.
-            let all = phases.iter().map(async |phase| {
-                let needed = self.needed(phase);
-                let mut own = self.own_checks(phase, &needed);
-                own.retain(|check| check.gate || check.proves.is_some());
-                self.cluster_phase(phase, &needed, &own, &[]).await
-            });
-            return ApplyError::of_all(join_all(all).await.into_iter().filter_map(Result::err));
-        }
-        let mut begun: BTreeSet<&str> = BTreeSet::new();
-        while let Some(approved) = phases.pop_front() {
-            if begun.contains(approved.phase.name) {
-                continue;
-            }
-            let needed = self.needed(approved);
-            // Others need not wait for the slowest of these nodes, but for the phases that they share a role with.
-            let mut meanwhile = Meanwhile::default();
-            while !pipelines.are_over(&needed) {
-                for (_, later) in self.early(&phases, pipelines) {
-                    let free =
-                        !later.shares_roles(approved) && !meanwhile.concerns(later) && !self.brake.is_on();
-                    if free && later.phase.early == Early::Ready && begun.insert(later.phase.name) {
-                        meanwhile.begin(later, self.make_early(later));
-                    }
-                }
-                tokio::select! {
-                    () = pipelines.one() => {}
-                    () = meanwhile.one() => {}
-                }
-            }
-            if self.brake.is_on() || !pipelines.are_through(&needed) || meanwhile.has_failed() {
-                let left = phases.iter().filter(|phase| !begun.contains(phase.phase.name)).chain([&approved]);
-                let left = left.flat_map(|phase| phase.changes()).map(|(node, _)| node.clone()).collect();
-                return ApplyError::of_all(
-                    meanwhile.end().await.into_iter().chain([ApplyError::NotBegun(left)]),
-                );
-            }
-            let early: Vec<&PhasePlan> = self
-                .early(&phases, pipelines)
-                .filter(|(distance, later)| *distance == 0 || later.phase.early == Early::Ready)
-                .map(|(_, later)| later)
-                .filter(|later| !meanwhile.concerns(later) && begun.insert(later.phase.name))
-                .collect();
-            let own = self.own_checks(approved, &needed);
-            let (done, others) =
-                tokio::join!(self.cluster_phase(approved, &needed, &own, &early), meanwhile.end());
-            ApplyError::of_all(done.err().into_iter().chain(others))?;
-        }
-        Ok(())
-    }
-
-    /// Those of `phases` that may begin before their turn, each with how many are in front of it.
-    fn early<'a>(
-        &self,
-        phases: &VecDeque<&'a PhasePlan>,
-        pipelines: &Pipelines,
-    ) -> impl Iterator<Item = (usize, &'a PhasePlan)> {
-        phases
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|(_, later)| later.phase.early != Early::No && later.only_starts())
-            // What touches a service that runs wants the checks of all that was made of it before.
-            .filter(|(_, later)| phases.iter().all(|one| !one.shares_roles(later) || one.only_starts()))
-            .filter(|(_, later)| pipelines.are_through(&self.needed(later)))
-    }
-
-    /// The nodes that a cluster phase looks at and works on.
-    fn needed(&self, approved: &PhasePlan) -> BTreeSet<NodeName> {
-        let roles = approved.phase.roles.iter().flat_map(|role| self.source.cluster.with_role(role));
-        let own = roles.map(|(node, _)| node.clone());
-        own.chain(approved.changes().map(|(node, _)| node.clone())).collect()
-    }
-
-    /// The checks of a phase on the nodes that it needs.
-    fn own_checks(&self, approved: &PhasePlan, needed: &BTreeSet<NodeName>) -> Vec<CheckRun> {
-        let own = |check: &&CheckRun| check.phase == approved.phase.name && needed.contains(&check.node);
-        self.checks.iter().filter(own).cloned().collect()
-    }
-
     /// The node phases of one node, one after the other.
     pub(super) async fn node_pipeline(&self, plan: &Plan, node: &NodeName) -> Result<(), ApplyError> {
         let done = self.node_work(plan, node).await;
@@ -191,7 +105,7 @@ impl Apply {
 
     /// One phase for all its nodes. While it is checked, the `early` phases are made. Whatever ends it before it is proven,
     /// certificates that are not served go back.
-    async fn cluster_phase(
+    pub(super) async fn cluster_phase(
         &self,
         approved: &PhasePlan,
         needed: &BTreeSet<NodeName>,
@@ -242,7 +156,7 @@ impl Apply {
     }
 
     /// Makes the changes of a phase that need not wait for its turn; its checks come with all others, after the run.
-    async fn make_early(&self, approved: &PhasePlan) -> Result<(), ApplyError> {
+    pub(super) async fn make_early(&self, approved: &PhasePlan) -> Result<(), ApplyError> {
         if let Early::After(name) = approved.phase.early {
             let awaited: Vec<CheckRun> =
                 self.checks.iter().filter(|check| check.name == name).cloned().collect();

@@ -162,8 +162,12 @@ pub fn lookup_change(source: &Source, observed: &Observed) -> Option<Placed> {
             (seen.roles.get(LOOKUP_ROLE)?.has_other(password)).then_some((node, OTHER_PASSWORD))?
         }
         None if members::has_data(source, observed) => {
-            let mut workers = source.cluster.with_role("patroni").map(|(node, _)| node);
-            (workers.find(|node| observed.contains_key(*node))?, UNSEEN)
+            // Who takes no writes yet may well lead by then.
+            let leader =
+                ClusterView::read(source, observed).and_then(|view| Some(view.leader()?.name.clone()));
+            let workers = || source.cluster.with_role("patroni").map(|(node, _)| node);
+            let leads = workers().find(|node| leader.as_deref() == Some(node.as_str()));
+            (leads.or_else(|| workers().find(|node| observed.contains_key(*node)))?, UNSEEN)
         }
         None => return None,
     };

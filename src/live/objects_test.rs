@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use super::members;
 use super::tests::{INVENTORY, bare, packed, planned, running, set, source, source_of, written};
 use super::*;
 use crate::resource::{Arg, Payload, Verb};
@@ -62,8 +63,8 @@ fn what_no_leader_shows_is_not_called_missing() {
         planned("databases", &source, observed).into_iter().map(|(_, change)| change.reason).collect()
     };
     assert!(reasons(&observed).iter().any(|reason| reason == "does not exist"));
-    set(&mut observed, "w2", member_id(), "data", "/var/lib/postgresql/17/main");
-    set(&mut observed, "w2", member_id(), "owner", &token(&source));
+    set(&mut observed, "w2", members::id(), "data", "/var/lib/postgresql/17/main");
+    set(&mut observed, "w2", members::id(), "owner", &token(&source));
     assert!(reasons(&observed).iter().all(|reason| reason == "cannot be seen: no leader answers"));
 }
 
@@ -141,6 +142,16 @@ fn the_password_of_the_look_up_changes_right_before_its_poolers_hear_of_it() {
     let changed = |observed: &Observed, phase: &str| {
         planned(phase, &source, observed).iter().any(|(_, change)| change.id == Id::new("role", "pgbouncer"))
     };
+    // Nobody takes writes yet: whoever is to lead is told.
+    let unseen = |observed: &Observed| planned("pgbouncer", &source, observed).remove(0).0;
+    let mut starting = observed.clone();
+    set(&mut starting, "w1", members::id(), "data", "/var/lib/postgresql/17/main");
+    assert_eq!(unseen(&starting), "w1");
+    let view = json!({ "members": [{ "name": "w2", "role": "leader", "state": "starting" }] });
+    for node in ["w1", "w2", "w3"] {
+        set(&mut starting, node, members::id(), "cluster", &packed(&view));
+    }
+    assert_eq!(unseen(&starting), "w2");
     with(&mut observed, "old");
     assert!(!changed(&observed, "databases") && changed(&observed, "pgbouncer"));
     with(&mut observed, source.secrets["pgbouncer/auth"].expose());

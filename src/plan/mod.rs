@@ -220,6 +220,11 @@ impl PhasePlan {
         self.changes().all(|(_, change)| change.effect <= Effect::Start && change.verb != Verb::Delete)
     }
 
+    /// Whether one of its changes is made once for the whole cluster.
+    pub fn tells_the_cluster(&self) -> bool {
+        self.changes().any(|(_, change)| change.cluster_wide)
+    }
+
     /// Whether a role has a part in both phases.
     pub fn shares_roles(&self, other: &Self) -> bool {
         self.phase.roles.iter().any(|role| other.phase.roles.contains(role))
