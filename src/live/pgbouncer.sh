@@ -40,6 +40,21 @@ pgbouncer_reconnects() {
     pgbouncer_outlives deploy-reconnects 'for _ in $(seq 30); do sleep 10; $PSQL -c RECONNECT; done'
 }
 
+# pgbouncer_logged_in ALIAS : waits until none of its log-ins to a server is under way, for three seconds at most. A pause cuts
+# one off, and PgBouncer would remember that as a failure: whoever came first after the pause would be refused. A replica
+# that has just restarted is logged in to anew.
+pgbouncer_logged_in() {
+    pgbouncer_tries=0
+    until pgbouncer_console -F, -P footer=off -c 'SHOW POOLS' | awk -F, -v alias="$1" '
+        NR == 1 { for (i = 1; i <= NF; i++) if ($i == "sv_login") column = i; next }
+        $1 == alias && $column > 0 { under_way = 1 }
+        END { exit under_way }'; do
+        pgbouncer_tries=$((pgbouncer_tries + 1))
+        [ $pgbouncer_tries -lt 30 ] || return 0
+        sleep 0.1
+    done
+}
+
 # pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of
 # finding no leader. They go on once every HAProxy that leads somewhere now has led nowhere and leads somewhere again, and
 # after 15 s in any case. Where a transaction does not end within five seconds nobody is held.
@@ -70,7 +85,10 @@ pgbouncer_hold() {
         goes_on "$@"' "$$" "$pgbouncer_proxies" "$@"
     rm -f "/run/deploy/not-held.$$"
     for pgbouncer_alias in "$@"; do
-        { pgbouncer_console -c "PAUSE \"$pgbouncer_alias\"" || : >"/run/deploy/not-held.$$"; } &
+        {
+            pgbouncer_logged_in "$pgbouncer_alias"
+            pgbouncer_console -c "PAUSE \"$pgbouncer_alias\"" || : >"/run/deploy/not-held.$$"
+        } &
     done
     wait
     if [ -e "/run/deploy/not-held.$$" ]; then
