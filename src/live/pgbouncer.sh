@@ -40,17 +40,21 @@ pgbouncer_reconnects() {
     pgbouncer_outlives deploy-reconnects 'for _ in $(seq 30); do sleep 10; $PSQL -c RECONNECT; done'
 }
 
-# pgbouncer_logged_in ALIAS : waits until none of its log-ins to a server is under way, for three seconds at most. A pause cuts
-# one off, and PgBouncer would remember that as a failure: whoever came first after the pause would be refused. A replica
-# that has just restarted is logged in to anew.
+# pgbouncer_logged_in ALIAS : waits until none of its log-ins to a server has been seen ten times in a row, for as long as forty
+# looks take. A pause cuts one off, and PgBouncer would remember that as a failure: whoever came first after the pause would
+# be refused. A replica that has just restarted is logged in to anew.
 pgbouncer_logged_in() {
-    pgbouncer_tries=0
-    until pgbouncer_console -F, -P footer=off -c 'SHOW POOLS' | awk -F, -v alias="$1" '
-        NR == 1 { for (i = 1; i <= NF; i++) if ($i == "sv_login") column = i; next }
-        $1 == alias && $column > 0 { under_way = 1 }
-        END { exit under_way }'; do
-        pgbouncer_tries=$((pgbouncer_tries + 1))
-        [ $pgbouncer_tries -lt 30 ] || return 0
+    pgbouncer_quiet=0
+    for _ in $(seq 40); do
+        if pgbouncer_console -F, -P footer=off -c 'SHOW POOLS' | awk -F, -v alias="$1" '
+            NR == 1 { for (i = 1; i <= NF; i++) if ($i == "sv_login") column = i; next }
+            $1 == alias && $column > 0 { under_way = 1 }
+            END { exit under_way }'; then
+            pgbouncer_quiet=$((pgbouncer_quiet + 1))
+            [ $pgbouncer_quiet -lt 10 ] || return 0
+        else
+            pgbouncer_quiet=0
+        fi
         sleep 0.1
     done
 }
