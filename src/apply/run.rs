@@ -133,6 +133,7 @@ impl Apply {
         early: &[&PhasePlan],
         made: &mut Vec<Step>,
     ) -> Result<(), ApplyError> {
+        self.awaited(approved).await?;
         let current = self.again(approved, needed).await?;
         let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).map(CheckRun::as_gate).collect();
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
@@ -149,6 +150,13 @@ impl Apply {
         ApplyError::of_all([checked].into_iter().chain(started).filter_map(Result::err))
     }
 
+    /// Waits for what a phase comes after: a run that was killed may have left nothing to do but to wait for it.
+    async fn awaited(&self, approved: &PhasePlan) -> Result<(), ApplyError> {
+        let Early::After(name) = approved.phase.early else { return Ok(()) };
+        let awaited: Vec<CheckRun> = self.checks.iter().filter(|check| check.name == name).cloned().collect();
+        self.check(&awaited).await
+    }
+
     /// The steps of one wave, all at once.
     async fn wave(&self, phase: &'static Phase, wave: Wave) -> Result<(), ApplyError> {
         let steps = wave.steps.into_iter().map(|step| self.step(phase, step));
@@ -157,11 +165,7 @@ impl Apply {
 
     /// Makes the changes of a phase that need not wait for its turn; its checks come with all others, after the run.
     pub(super) async fn make_early(&self, approved: &PhasePlan) -> Result<(), ApplyError> {
-        if let Early::After(name) = approved.phase.early {
-            let awaited: Vec<CheckRun> =
-                self.checks.iter().filter(|check| check.name == name).cloned().collect();
-            self.check(&awaited).await?;
-        }
+        self.awaited(approved).await?;
         let current = self.again(approved, &self.needed(approved)).await?;
         for wave in current.into_iter().flat_map(|phase| phase.waves) {
             self.wave(approved.phase, wave).await?;

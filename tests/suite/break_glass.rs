@@ -34,14 +34,12 @@ pub fn authority_lost(cluster: &mut Cluster) -> Result<String> {
     let bundle = cluster.deploy(&["certs", "ca"])?.stdout;
     std::fs::write(cluster.dir().join("ca.crt"), bundle)?;
     let rest = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
-    let statements = held.finish().context("while the lost authority was replaced")?;
+    let answered = held.finish().context("while the lost authority was replaced")?;
     cluster.settled()?;
 
     let taken = first.seconds + rest.seconds;
     cluster.deploy(&["verify"])?;
-    Ok(format!(
-        "taken over by a new store in {taken:.0} s, {statements} statements of held sessions all answered"
-    ))
+    Ok(format!("taken over by a new store in {taken:.0} s; {answered}"))
 }
 
 /// How long an authority lives that is to expire: long enough to be put in the place of another one.

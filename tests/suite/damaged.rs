@@ -55,10 +55,9 @@ pub fn certificates_damaged(cluster: &mut Cluster) -> Result<String> {
         let list = cluster.attempt(&["certs"])?;
         ensure!(list.code == Some(0), "after `{}`: {}", mend.join(" "), list.all());
     }
-    let statements = held.finish()?;
+    let answered = held.finish()?;
     Ok(format!(
-        "{} kinds of damage on {} nodes, twice, mended in {:.1} s each; {statements} statements of held sessions, all \
-         answered",
+        "{} kinds of damage on {} nodes, twice, mended in {:.1} s each; {answered}",
         6,
         DAMAGES.len(),
         seconds / 2.0
@@ -140,13 +139,9 @@ pub fn etcd_member_refuses(cluster: &mut Cluster) -> Result<String> {
     let bundle = cluster.deploy(&["certs", "ca"])?.stdout;
     std::fs::write(cluster.dir().join("ca.crt"), bundle)?;
     cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
-    let statements = held.finish()?;
+    let answered = held.finish()?;
     cluster.settled()?;
-    Ok(format!(
-        "stopped at m2 twice with a quorum left, finished in {:.1} s; {statements} statements of held sessions, all \
-         answered",
-        done.seconds
-    ))
+    Ok(format!("stopped at m2 twice with a quorum left, finished in {:.1} s; {answered}", done.seconds))
 }
 
 /// How many members of etcd are healthy, as each sees itself.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use tokio_postgres::{Client, SimpleQueryMessage};
@@ -38,7 +38,35 @@ enum Work {
 /// Sessions that are at work.
 pub struct Held {
     stop: Arc<AtomicBool>,
-    sessions: Vec<(String, JoinHandle<Result<usize>>)>,
+    sessions: Vec<(String, JoinHandle<Result<Answered>>)>,
+}
+
+/// What the sessions have asked.
+#[derive(Clone, Copy, Default)]
+pub struct Answered {
+    statements: usize,
+    slowest: Duration,
+}
+
+impl Answered {
+    fn count(&mut self, taken: Duration) {
+        self.statements += 1;
+        self.slowest = self.slowest.max(taken);
+    }
+}
+
+impl std::ops::AddAssign for Answered {
+    fn add_assign(&mut self, other: Self) {
+        self.statements += other.statements;
+        self.slowest = self.slowest.max(other.slowest);
+    }
+}
+
+impl std::fmt::Display for Answered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let slowest = self.slowest.as_secs_f64();
+        write!(f, "{} statements of clients, all answered, the slowest after {slowest:.1} s", self.statements)
+    }
 }
 
 impl Held {
@@ -105,15 +133,15 @@ impl Held {
         Ok(held)
     }
 
-    /// Ends the sessions; how many statements they made. An error when one of them failed or broke.
-    pub fn finish(self) -> Result<usize> {
+    /// Ends the sessions; what they have asked. An error when one of them failed or broke.
+    pub fn finish(self) -> Result<Answered> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut statements = 0;
+        let mut answered = Answered::default();
         for (node, thread) in self.sessions {
             let ended = thread.join().map_err(|_| anyhow!("a session panicked"))?;
-            statements += ended.with_context(|| format!("a session held through {node}"))?;
+            answered += ended.with_context(|| format!("a session held through {node}"))?;
         }
-        Ok(statements)
+        Ok(answered)
     }
 }
 
@@ -128,11 +156,20 @@ async fn begin(client: &Client, work: Work) -> Result<String> {
     ask(client, "select pg_backend_pid()").await
 }
 
-async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> Result<usize> {
-    let mut statements = 0;
+async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> Result<Answered> {
+    let mut answered = Answered::default();
+    let held = Instant::now();
     let mut ask = async |sql: &str| {
-        statements += 1;
-        ask(client, sql).await.with_context(|| format!("statement {statements}, `{sql}`"))
+        let since = held.elapsed();
+        let answer = ask(client, sql).await;
+        answered.count(held.elapsed() - since);
+        answer.with_context(|| {
+            format!(
+                "statement {}, `{sql}`, {:.1} s after the first",
+                answered.statements,
+                since.as_secs_f64()
+            )
+        })
     };
     while !stop.load(Ordering::Relaxed) {
         match work {
@@ -155,18 +192,20 @@ async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> 
         ensure!(now == backend, "process {now} serves the transaction of {backend}");
         ask("commit").await?;
     }
-    Ok(statements)
+    Ok(answered)
 }
 
-async fn visit(access: &Access, authority: &Path, stop: &AtomicBool) -> Result<usize> {
-    let mut visits = 0;
+async fn visit(access: &Access, authority: &Path, stop: &AtomicBool) -> Result<Answered> {
+    let mut visits = Answered::default();
     while !stop.load(Ordering::Relaxed) {
-        visits += 1;
+        let since = Instant::now();
         let visit = async {
             let client = access.trusting(authority)?.connect().await?;
             ask(&client, "select count(*) from pg_stat_activity").await
         };
-        visit.await.with_context(|| format!("visit {visits}"))?;
+        let visit = visit.await;
+        visits.count(since.elapsed());
+        visit.with_context(|| format!("visit {}", visits.statements))?;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     Ok(visits)

@@ -63,7 +63,7 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
         let (lost, errors) = (outcome.lost, outcome.errors);
         ensure!(held && lost == 0, "Redis by {by}, while its secrets changed: {lost} lost, {errors:?}");
     }
-    let mut statements = visitors.finish().context("a client that connects anew every second")?;
+    let mut answered = visitors.finish().context("a client that connects anew every second")?;
     for (name, before) in INNER.iter().zip(before) {
         ensure!(cluster.secret(name)? != before, "{name} is what it was");
     }
@@ -84,8 +84,8 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     let visitors = Held::visits(cluster).context("with the new password")?;
     sleep(OLD_WORKERS_END);
     drop(writers.finish()?);
-    statements += visitors.finish().context("a client with the new password")?;
-    statements += held.finish().context("a session that was held through everything")?;
+    answered += visitors.finish().context("a client with the new password")?;
+    answered += held.finish().context("a session that was held through everything")?;
     let refused = runtime()?.block_on(old.connect());
     ensure!(refused.is_err(), "the old password is still let in");
 
@@ -95,7 +95,7 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     cluster.deploy(&["verify"])?;
     Ok(format!(
         "{proven} certificates in {:.1} s, the authority in {steps} steps and {rolled:.1} s after a kill each, {} inner secrets in {:.1} s, {} that clients know in \
-         {:.1} s; {statements} statements and visits of clients in one recording, all answered",
+         {:.1} s; {answered}, in one recording",
         renewed.seconds,
         INNER.len(),
         inner.seconds,

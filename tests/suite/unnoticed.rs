@@ -28,14 +28,14 @@ pub fn filter_switched_on(cluster: &mut Cluster) -> Result<String> {
     let apply = cluster.deploy(&["apply", "--yes"])?;
     // A keepalive that was lost shows only now.
     sleep(Duration::from_secs(8));
-    let statements = held.finish()?;
+    let answered = held.finish()?;
     ensure!(cluster.leader()? == leader, "{leader} leads no more");
     for node in names {
         let policy = cluster.on(node, "iptables -S INPUT | head -n1")?;
         ensure!(policy == "-P INPUT DROP", "{node} drops nothing: {policy}");
     }
     cluster.settled()?;
-    Ok(format!("applied in {:.1} s; {statements} statements of held sessions, all answered", apply.seconds))
+    Ok(format!("applied in {:.1} s; {answered}", apply.seconds))
 }
 
 /// HAProxy ends what its worker of before a reload still holds after 30 s (`hard-stop-after`).
@@ -57,21 +57,18 @@ pub fn haproxy_reloaded(cluster: &mut Cluster) -> Result<String> {
         wait_for(cluster, &managers, |all| all.iter().filter(|one| fresh(one)).count() == managers.len());
     // Over the moment at which PgBouncer is told.
     sleep(Duration::from_secs(5));
-    let statements = brief.finish()?;
+    let mut answered = brief.finish()?;
     reloaded?;
     ensure!(apply.wait()?.success(), "the run failed: {}", tail(&cluster.said("reload")));
     let alone = wait_for(cluster, &managers, |all| all.len() == managers.len())?;
     let moved = alone.iter().map(|worker| worker.age).max().unwrap_or_default();
     ensure!(moved < HARD_STOP, "a worker of before ended {} s after the reload", moved.as_secs());
     sleep((HARD_STOP + Duration::from_secs(10)).saturating_sub(moved));
-    let statements = statements + writing.finish()?;
+    answered += writing.finish()?;
     cluster.write(&[])?;
     cluster.deploy(&["apply", "--yes"])?;
     cluster.settled()?;
-    Ok(format!(
-        "the old workers were gone after {} s; {statements} statements of held sessions, all answered",
-        moved.as_secs()
-    ))
+    Ok(format!("the old workers were gone after {} s; {answered}", moved.as_secs()))
 }
 
 /// A process of HAProxy that serves connections.

@@ -245,3 +245,35 @@ async fn a_phase_that_is_proven_puts_nothing_back() {
     ended.unwrap();
     assert_eq!(it.steps("n1"), 1);
 }
+
+/// The phase of roles and databases where the run before it has started Patroni, and this is said of a leader.
+async fn databases(leader: &str) -> (Fixture, Result<(), ApplyError>) {
+    let replies = vec![bare(), reply(leader), bare(), done()];
+    let others = || vec![bare(), bare()];
+    let mut it = Fixture::new(1, &[("n1", replies), ("n2", others()), ("n3", others())]);
+    let apply = Arc::get_mut(&mut it.apply).unwrap();
+    let phase = PHASES.iter().find(|phase| phase.name == "databases").unwrap();
+    let answers = observe::observe_phase(&apply.source, &apply.hosts, phase.name).await.unwrap();
+    apply.checks = plan::checks(&apply.source, &crate::live::facts(&answers.observed)).unwrap();
+    apply.checks.retain(|check| check.name == "patroni/leader");
+    let now = (apply.clock)();
+    let approved = plan::build_phase(&apply.source, phase, &answers.observed, now).unwrap().unwrap();
+    let mut plan = Plan::default();
+    plan.phases.push(approved);
+    let ended = Arc::clone(&it.apply).run(plan).await;
+    (it, ended)
+}
+
+#[tokio::test]
+async fn roles_and_databases_are_not_made_before_there_is_a_leader() {
+    let (it, ended) = databases("#0 1 there is no leader").await;
+    assert!(ended.unwrap_err().to_string().contains("there is no leader"));
+    assert_eq!(it.steps("n1"), 0);
+}
+
+#[tokio::test]
+async fn roles_and_databases_are_made_when_there_is_one() {
+    let (it, ended) = databases("#0 0 the leader takes writes").await;
+    ended.unwrap();
+    assert_eq!(it.steps("n1"), 1);
+}
