@@ -12,7 +12,7 @@ use deploy::pki::Authority;
 use deploy::secrets::{Identity, Store};
 use time::OffsetDateTime;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, tail};
 use crate::held::Held;
 use crate::redis_writer::RedisWriters;
 use crate::writer::Writer;
@@ -34,7 +34,9 @@ pub fn authority_lost(cluster: &mut Cluster) -> Result<String> {
     let bundle = cluster.deploy(&["certs", "ca"])?.stdout;
     std::fs::write(cluster.dir().join("ca.crt"), bundle)?;
     let rest = cluster.deploy(&["certs", "rotate-ca", "--yes"])?;
-    let answered = held.finish().context("while the lost authority was replaced")?;
+    let answered = held.finish().with_context(|| {
+        format!("while the lost authority was replaced: {}{}", tail(&first.all()), tail(&rest.all()))
+    })?;
     cluster.settled()?;
 
     let taken = first.seconds + rest.seconds;

@@ -13,8 +13,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use crate::cluster::Cluster;
 use crate::writer::{Access, runtime};
 
-/// A statement that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A statement that takes longer has failed. One that waits out a switchover on a busy machine takes four seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const WRITE: &str = "insert into held values (clock_timestamp())";
 /// Whether it is a replica that answers.
