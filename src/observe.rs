@@ -163,7 +163,7 @@ pub async fn fetch_old(plan: &mut Plan, hosts: &Hosts) -> Result<(), Failure> {
     for (node, calls) in wanted {
         let Some(host) = hosts.get(&node).cloned() else { continue };
         tasks.spawn(async move {
-            let reply = host.run(Exec::script(script(&calls), DEADLINE)).await?;
+            let reply = host.run(Exec::script(numbered(&calls) + "main </dev/null\n", DEADLINE)).await?;
             Ok::<_, Failure>((node, sections(&reply.stdout, &calls)))
         });
     }
@@ -194,31 +194,34 @@ fn questions(source: &Source, node: &NodeName, phase: Option<&str>) -> Result<Ve
 /// The probe: functions, then one numbered call after the other. Read whole before anything runs.
 fn script(calls: &[(Id, Call)]) -> String {
     let mut text = String::from(include_str!("observe.sh"));
-    text.push_str(resource::SHELL);
     text.push_str(live::SHELL);
     text.push_str(certs::SHELL);
     text.push_str(journal::SHELL);
-    text.push_str("main() {\n");
-    for call in resource::ahead(calls.iter().map(|(_, call)| call)) {
-        push_call(&mut text, &call);
-    }
-    for (number, (_, call)) in calls.iter().enumerate() {
-        let _ = write!(text, "echo '#{number}'; ");
-        push_call(&mut text, call);
-    }
-    text.push_str("echo '#end'\n}\nobserve_facts </dev/null\nmain </dev/null\n");
-    text
+    text + &numbered(calls) + "observe_facts </dev/null\nmain </dev/null\n"
 }
 
-/// A line that makes a call without payloads.
-fn push_call(text: &mut String, call: &Call) {
-    text.push_str(call.function);
+/// The functions of resources, and `main`, which makes the calls.
+fn numbered(calls: &[(Id, Call)]) -> String {
+    let mut text = String::from(resource::SHELL);
+    text.push_str("main() {\n");
+    for call in resource::ahead(calls.iter().map(|(_, call)| call)) {
+        text += &(line(&call) + "\n");
+    }
+    for (number, (_, call)) in calls.iter().enumerate() {
+        let _ = writeln!(text, "echo '#{number}'; {}", line(call));
+    }
+    text + "echo '#end'\n}\n"
+}
+
+/// A call without payloads as a line of a script.
+pub fn line(call: &Call) -> String {
+    let mut line = String::from(call.function);
     for arg in &call.args {
         if let Arg::Text(word) = arg {
-            let _ = write!(text, " {}", quote(word));
+            let _ = write!(line, " {}", quote(word));
         }
     }
-    text.push('\n');
+    line
 }
 
 async fn ask(host: &dyn Host, calls: &[(Id, Call)]) -> Result<Observation, ObserveError> {

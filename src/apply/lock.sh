@@ -1,6 +1,6 @@
 # Holds the lock of this node while its standard input gives a line at least every 30 seconds.
 umask 077
-mkdir -p /run/deploy
+[ -d /run/deploy ] || mkdir -p /run/deploy
 exec 8>>/run/deploy/lock
 if ! flock -n 8; then
     printf 'held %s\n' "$(cat /run/deploy/lock.owner 2>/dev/null)"

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::ApplyError;
 use crate::cluster::NodeName;
 use crate::journal::Heading;
+use crate::observe::line;
 use crate::pki::{Authority, LeafRequest};
-use crate::resource::{self, Arg, Call, Change, Order, Payload};
+use crate::resource::{self, Arg, Call, Change, Order, Payload, Together};
 use crate::transport::{Exec, quote};
 
 /// How long one step may take; installing packages over a slow line is the longest.
@@ -51,6 +52,12 @@ pub fn exec(
     let mut script = prelude(heading, phase, changes);
     let mut payloads = 0;
     for (place, (_, number, call)) in calls.iter().enumerate() {
+        let before = place.checked_sub(1).map(|before| calls[before].2);
+        match resource::together(before, calls[place..].iter().map(|(.., call)| *call)) {
+            Some(Together::Change(first)) => _ = writeln!(script, "act {number} {}", line(&first)),
+            Some(Together::Look(first)) => _ = writeln!(script, "{}", line(&first)),
+            None => {}
+        }
         let _ = write!(script, "act {number} {}", call.function);
         for arg in &call.args {
             match arg {
@@ -222,7 +229,9 @@ mod tests {
         }
         let commit = |path: &Path| {
             let path = path.display();
-            format!("act 0 cp -p {path} {path}.deploy-new\nact 0 file_commit {path}\n")
+            format!(
+                "act 0 cp -p {path} {path}.deploy-new\nact 0 files_ready {path}\nact 0 file_commit {path} w\n"
+            )
         };
         let said = step(root.path(), "differs", &(commit(&secret) + &commit(&public)));
         assert!(said.contains(". done"), "{said}");

@@ -18,19 +18,44 @@ if ! flock -w 300 9; then
 fi
 STEP_LINE='
 '
-# The folders of the last twenty runs are kept.
-# shellcheck disable=SC2012 # names are run ids
-ls -1t /var/lib/deploy/runs | tail -n +21 | while read -r old; do rm -rf "/var/lib/deploy/runs/${old:?}"; done
+# The folders of the last twenty runs are kept. Their names begin with their time.
+set -- /var/lib/deploy/runs/*
+while [ $# -gt 20 ]; do
+    [ "$1" = "$RUN_DIR" ] || rm -rf "${1:?}"
+    shift
+done
 [ -e "$RUN_DIR/about" ] || printf '%s\nfrom=%s\n' "$RUN_ABOUT" "${SSH_CONNECTION%% *}" >"$RUN_DIR/about"
 [ -e "$RUN_DIR/wanted" ] || printf '%s\n' "$RUN_WANTED" >"$RUN_DIR/wanted"
 [ -z "$STEP_PLAN" ] || printf '%s\n' "$STEP_PLAN" >>"$RUN_DIR/plan"
-printf '%s %s begins\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
-
 # step_uptime : hundredths of a second since the machine was started, into STEP_UPTIME. The 1 in front keeps a leading
 # 0 from making an octal number.
 step_uptime() {
     read -r STEP_UPTIME _ </proc/uptime
     STEP_UPTIME=$((${STEP_UPTIME%.*} * 100 + 1${STEP_UPTIME#*.} - 100))
+}
+
+# step_clock : asks the clock.
+step_clock() {
+    step_said=$(date -u '+%F %s')
+    STEP_DATE=${step_said% *}
+    STEP_CLOCK=${step_said#* }
+    step_uptime
+    STEP_BEGUN=$STEP_UPTIME
+}
+
+# journal FORMAT ARGUMENT… : a line with its time. What has passed since the clock was asked, the kernel says without a process.
+journal() {
+    step_format=$1
+    shift
+    step_uptime
+    step_time=$((STEP_CLOCK + (STEP_UPTIME - STEP_BEGUN) / 100))
+    if [ $((step_time / 86400)) -gt $((STEP_CLOCK / 86400)) ]; then
+        step_clock
+        step_time=$STEP_CLOCK
+    fi
+    # shellcheck disable=SC2059 # the rest of the format
+    printf "%sT%02d:%02d:%02dZ %s $step_format\n" "$STEP_DATE" $((step_time / 3600 % 24)) $((step_time / 60 % 60)) \
+        $((step_time % 60)) "$PHASE" "$@" >>"$RUN_DIR/journal"
 }
 
 # act NUMBER FUNCTION ARGUMENT… : makes one call of a change; when it fails, its last lines go back and the step ends.
@@ -49,8 +74,8 @@ act() {
     step_uptime
     act_took=$((STEP_UPTIME - act_begun))
     act_about=${2:-}
-    printf '%s %s %d.%02d s %s %.80s: %s\n' "$(date -u +%FT%TZ)" "$PHASE" $((act_took / 100)) $((act_took % 100)) \
-        "$1" "${act_about%%"$STEP_LINE"*}" "$act_status" >>"$RUN_DIR/journal"
+    journal '%d.%02d s %s %.80s: %s' $((act_took / 100)) $((act_took % 100)) \
+        "$1" "${act_about%%"$STEP_LINE"*}" "$act_status"
     if [ $act_status -ne 0 ]; then
         printf '! %s %s\n' "$act_number" "$act_status"
         tail -n 25 "$STEP_OUTPUT" | sed 's/^/| /'
@@ -69,7 +94,10 @@ done_with() {
 }
 
 finish() {
-    printf '%s %s done\n' "$(date -u +%FT%TZ)" "$PHASE" >>"$RUN_DIR/journal"
+    journal 'done'
     echo '. done'
 }
+
+step_clock
+journal 'begins'
 

@@ -66,23 +66,32 @@ certificate_probe() {
 # certificate_apply PATH LAYOUT OWNER MODE FOLDER : puts certificate and key in place, the old ones kept.
 certificate_apply() {
     [ -d "${1%/*}" ] || mkdir -p -- "${1%/*}"
+    certificate_public "$5/key"
     if [ "$2" = pem ]; then
         cat "$5/crt" "$5/key" >"$5/pem"
         file_stage "$1.pem" "$3" "$4" "$5/pem"
-        certificate_public "$5/key"
-        file_commit "$1.pem"
-        certificate_known=$FILE_HASH
+        files_ready "$1.pem"
+        paths_hash "$5/pem"
+        certificate_commit "$1.pem" "$5/pem" "$3" "$4"
+        certificate_known=$PATH_HASH
     else
         file_stage "$1.key" "$3" "$4" "$5/key"
         file_stage "$1.crt" "$3" 0644 "$5/crt"
-        certificate_public "$5/key"
-        file_commit "$1.key"
-        certificate_known=$FILE_HASH
-        file_commit "$1.crt"
+        files_ready "$1.key" "$1.crt"
+        paths_hash "$5/key" "$5/crt"
+        certificate_commit "$1.key" "$5/key" "$3" "$4"
+        certificate_known=$PATH_HASH
+        certificate_commit "$1.crt" "$5/crt" "$3" 0644
     fi
     # The probe need not read this key again.
     [ -d "$CERTIFICATE_KEYS${1%/*}" ] || mkdir -p -- "$CERTIFICATE_KEYS${1%/*}"
     printf '%s %s\n' "$certificate_known" "$certificate_public" >"$CERTIFICATE_KEYS$1"
+}
+
+# certificate_commit FILE PAYLOAD OWNER MODE : puts a staged file in its place; PATH_HASH is then its hash.
+certificate_commit() {
+    path_hash "$2"
+    file_commit "$1" "$PATH_HASH $3 ${4#0}"
 }
 
 # certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back. A step that failed before that

@@ -95,9 +95,8 @@ impl Resource for File {
         if self.seed && seen.contains_key("sha256") {
             return Ok(None);
         }
-        let Some((verb, reason)) =
-            difference(seen, &self.owner, &self.mode, Some(&sha256(self.content.as_bytes())))
-        else {
+        let hash = sha256(self.content.as_bytes());
+        let Some((verb, reason)) = difference(seen, &self.owner, &self.mode, Some(&hash)) else {
             return Ok(None);
         };
         let stage = Call::new("file_stage", [&self.path, &self.owner, &self.mode])
@@ -107,7 +106,8 @@ impl Resource for File {
         if let Some(command) = &self.validate {
             calls.push((Order::Validate, Call::new("file_validate", [&self.path, command])));
         }
-        calls.push((committed, Call::new("file_commit", [&self.path])));
+        let written = format!("{hash} {} {}", self.owner, self.mode.trim_start_matches('0'));
+        calls.push((committed, Call::new("file_commit", [&self.path, &written])));
         let diff = Diff {
             old: (verb == Verb::Create).then(String::new),
             new: self.masked.clone(),

@@ -9,7 +9,7 @@ PATHS_HASH=''
 
 # paths_stat PATH… : from now on path_stat knows these.
 paths_stat() {
-    PATHS_STAT=$(stat -c '%n//%U:%G %a %Y %Z' -- "$@" 2>/dev/null)
+    PATHS_STAT=$(stat -c '%n//%s %U:%G %a %Y %Z' -- "$@" 2>/dev/null)
 }
 
 # paths_hash PATH… : from now on path_hash knows those of them that are files.
@@ -41,10 +41,13 @@ line_of() {
     unset IFS
 }
 
-# path_stat PATH : in PATH_OWNER, PATH_MODE and PATH_TIMES (of its content, of itself) what is known of one that is there.
+# path_stat PATH : in PATH_SIZE, PATH_OWNER, PATH_MODE and PATH_TIMES (of its content, of itself) what is known of one that is
+# there.
 path_stat() {
     line_of "$PATHS_STAT" "$1//" ''
-    [ -n "$LINE" ] || LINE=$(stat -c '%U:%G %a %Y %Z' -- "$1")
+    [ -n "$LINE" ] || LINE=$(stat -c '%s %U:%G %a %Y %Z' -- "$1")
+    PATH_SIZE=${LINE%% *}
+    LINE=${LINE#* }
     PATH_OWNER=${LINE%% *}
     LINE=${LINE#* }
     PATH_MODE=${LINE%% *}
@@ -91,7 +94,9 @@ file_probe() {
 }
 
 file_fetch() {
-    [ -f "$1" ] && [ "$(stat -c %s -- "$1")" -lt 1000000 ] && printf 'content=%s\n' "$(base64 -w0 <"$1")"
+    [ -f "$1" ] || return 0
+    path_stat "$1"
+    [ "$PATH_SIZE" -ge 1000000 ] || printf 'content=%s\n' "$(base64 -w0 <"$1")"
 }
 
 # file_stage PATH OWNER MODE PAYLOAD : writes the new content beside the old, readable by its owner alone.
@@ -107,19 +112,31 @@ file_validate() {
     sh -c "$(printf '%s' "$2" | sed "s|%s|$1.deploy-new|g")"
 }
 
-# file_commit PATH : keeps the old file under the run's folder and puts the new one in its place, durably. Its hash is then in
-# FILE_HASH.
+# files_ready PATH… : what is staged for these is on the disk, and what is there is kept under the run's folder, by one process
+# each for all of them. Comes before file_commit.
+files_ready() {
+    for path do
+        shift
+        set -- "$@" "$path.deploy-new"
+    done
+    sync -- "$@"
+    for path do
+        shift
+        path=${path%.deploy-new}
+        # What an earlier step of the run has kept is what was there before the run.
+        if [ -e "$path" ] && [ ! -e "$RUN_DIR/files$path" ]; then set -- "$@" "${path#/}"; fi
+    done
+    [ $# -gt 0 ] || return 0
+    mkdir -p -- "$RUN_DIR/files"
+    # That of Debian 12 loses its way where paths begin with a slash.
+    (cd / && exec cp -a --parents -- "$@" "$RUN_DIR/files")
+}
+
+# file_commit PATH WRITTEN : puts the new file in the place of the old one. WRITTEN is its hash, its owner and its mode.
 file_commit() {
-    if [ -e "$1" ]; then
-        [ -d "$RUN_DIR/files${1%/*}" ] || mkdir -p -- "$RUN_DIR/files${1%/*}"
-        [ -e "$RUN_DIR/files$1" ] || cp -a -- "$1" "$RUN_DIR/files$1"
-    fi
     if [ -L "$1" ]; then rm -f -- "$1"; fi
-    sync -- "$1.deploy-new"
-    FILE_HASH=$(sha256sum <"$1.deploy-new")
-    FILE_HASH=${FILE_HASH%% *}
     [ -d "$FILE_WRITTEN${1%/*}" ] || mkdir -p -- "$FILE_WRITTEN${1%/*}"
-    printf '%s %s\n' "$FILE_HASH" "$(stat -c '%U:%G %a' -- "$1.deploy-new")" >"$FILE_WRITTEN$1"
+    printf '%s\n' "$2" >"$FILE_WRITTEN$1"
     mv -fT -- "$1.deploy-new" "$1"
 }
 

@@ -175,4 +175,93 @@ mod tests {
         seen[3].1 = "stale";
         assert_eq!(compare(&seen, &[]), Some((Effect::Reload, "has not read its changed files".into())));
     }
+
+    /// What a script says on a node whose folders are below `root`, and what systemd was asked there; `systemctl` is the body of
+    /// its stand-in.
+    fn on_node(root: &std::path::Path, systemctl: &str, script: &str) -> (String, Vec<String>) {
+        use std::os::unix::fs::PermissionsExt;
+        let at = root.to_string_lossy();
+        let program = root.join("systemctl");
+        let body = format!("#!/bin/sh\necho \"$*\" >>{at}/asked\n{systemctl}");
+        std::fs::write(&program, body).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("{}\nPATH={at}:$PATH\n{script}", crate::resource::SHELL)
+            .replace("/var/lib/deploy", &format!("{at}/lib"))
+            .replace("/etc/systemd", &format!("{at}/etc"))
+            .replace("/run/systemd", &format!("{at}/run"));
+        let output = std::process::Command::new("sh").arg("-ec").arg(script).output().unwrap();
+        let asked = std::fs::read_to_string(root.join("asked")).unwrap();
+        (String::from_utf8(output.stdout).unwrap(), asked.lines().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn only_a_unit_that_does_not_run_or_is_not_linked_is_shown_by_systemd() {
+        let root = tempfile::tempdir().unwrap();
+        let wants = root.path().join("etc/system/multi-user.target.wants");
+        std::fs::create_dir_all(&wants).unwrap();
+        for unit in ["a", "b", "masked"] {
+            std::os::unix::fs::symlink("/x", wants.join(format!("{unit}.service"))).unwrap();
+        }
+        std::os::unix::fs::symlink("/dev/null", root.path().join("etc/system/masked.service")).unwrap();
+        let systemctl = "case $1 in
+            list-units) printf 'a.service      loaded active   running A\nfree.service   loaded active running F\n'
+                printf 'b.service loaded failed failed B\nmasked.service masked active running M\n' ;;
+            show) for unit in b free gone masked; do
+                printf 'ActiveState=%s\nUnitFileState=shown\nStateChangeTimestamp=@7\n\n' $unit; done ;;
+            esac";
+        let units = ["a", "b", "free", "gone", "masked"];
+        let all: Vec<String> = units.iter().map(|unit| format!("{unit}.service")).collect();
+        let probes: Vec<String> = units.iter().map(|unit| format!("unit_probe {unit} '' ''")).collect();
+        let script = format!("units_state {}\n{}", all.join(" "), probes.join("\n"));
+        let (said, asked) = on_node(root.path(), systemctl, &script);
+        let stale = "restart=stale\nreload=stale\n";
+        let mut expected = format!("active=active\nenabled=enabled\n{stale}");
+        for unit in &units[1..] {
+            expected += &format!("active={unit}\nenabled=shown\nsince=7\n{stale}");
+        }
+        assert_eq!(said, expected);
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert!(asked[1].ends_with("-- b.service free.service gone.service masked.service"), "{asked:?}");
+    }
+
+    const START: &str = "units_ready 'a.service b.service' /no/file\nunit_start a '/no/file' '' wait\n";
+
+    #[test]
+    fn a_start_asks_systemd_once_for_all_units_and_tells_it_once() {
+        let root = tempfile::tempdir().unwrap();
+        let systemctl = "[ $1 != show ] || for unit in a b; do
+            printf 'ActiveState=active\nNeedDaemonReload=no\nUnitFileState=enabled\n\n'; done";
+        let (_, asked) = on_node(root.path(), systemctl, START);
+        let show = "show -p ActiveState -p UnitFileState -p NeedDaemonReload -- a.service b.service";
+        assert_eq!(asked, [show, "restart a.service"]);
+        assert_eq!(std::fs::read_to_string(root.path().join("lib/units/a.restart")).unwrap(), "-\n");
+    }
+
+    #[test]
+    fn a_unit_whose_files_are_new_to_systemd_is_enabled_and_they_are_read() {
+        let root = tempfile::tempdir().unwrap();
+        let systemctl = "case $* in *-P*) echo yes ;; is-enabled*) exit 1 ;;
+            show*) printf 'ActiveState=inactive\nUnitFileState=\nNeedDaemonReload=yes\n\nActiveState=active\n\n' ;; esac";
+        let (_, asked) = on_node(root.path(), systemctl, START);
+        let expected = [
+            "is-enabled --quiet a.service",
+            "enable --quiet --no-reload a.service",
+            "show -P NeedDaemonReload a.service",
+            "daemon-reload",
+            "reset-failed a.service",
+            "restart a.service",
+        ];
+        assert_eq!(asked[1..], expected);
+    }
+
+    #[test]
+    fn a_unit_that_was_started_too_often_before_is_started_all_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        let systemctl = "case $* in *-P*) echo start-limit-hit ;; restart*) mkdir \"$0.once\" 2>/dev/null && exit 1 || : ;;
+            show*) printf 'ActiveState=active\nNeedDaemonReload=no\nUnitFileState=enabled\n\n' ;; esac";
+        let (said, asked) = on_node(root.path(), systemctl, START);
+        let expected =
+            ["restart a.service", "show -P Result a.service", "reset-failed a.service", "restart a.service"];
+        assert_eq!((said.as_str(), &asked[1..]), ("", &expected.map(str::to_owned)[..]));
+    }
 }

@@ -5,9 +5,42 @@ UNIT_STAMPS=/var/lib/deploy/units
 # What systemd has said of all units that a script asks about: a line `UNIT ACTIVE ENABLED SINCE` each.
 UNITS_STATE=''
 
-# units_state UNIT… : from now on unit_probe knows these. systemd answers in the order of the question.
+# units_state UNIT… : from now on unit_state knows these. A list costs systemd a fraction of what it takes to show a unit, and of
+# one that runs and starts at boot no more is to be known.
 units_state() {
     UNITS_STATE=''
+    units_active=$NL
+    while read -r unit_name _ unit_active _; do
+        [ "$unit_active" != active ] || units_active="$units_active$unit_name$NL"
+    done <<END
+$(systemctl list-units --all --plain --full --no-legend -- "$@")
+END
+    for unit do
+        shift
+        case $units_active in
+        *"$NL$unit$NL"*)
+            if unit_at_boot "$unit"; then
+                UNITS_STATE="$UNITS_STATE$unit active enabled -$NL"
+                continue
+            fi
+            ;;
+        esac
+        set -- "$@" "$unit"
+    done
+    [ $# -eq 0 ] || units_show "$@"
+}
+
+# unit_at_boot UNIT : whether an administrator's link starts it, and none is in the place of its file, as of one that is masked.
+unit_at_boot() {
+    if [ -L "/etc/systemd/system/$1" ] || [ -L "/run/systemd/system/$1" ]; then return 1; fi
+    for unit_link in /etc/systemd/system/*.wants/"$1" /etc/systemd/system/*.requires/"$1"; do
+        if [ -L "$unit_link" ]; then return 0; fi
+    done
+    return 1
+}
+
+# units_show UNIT… : the same of these, as systemd itself shows them, in the order of the question.
+units_show() {
     unit_active=''
     unit_enabled=''
     unit_since=''
@@ -58,13 +91,6 @@ unit_known() {
     UNIT_KNOWN=${UNIT_KNOWN:-none}
 }
 
-# unit_hash "FILE…" : the same, as the files are now.
-unit_hash() {
-    # shellcheck disable=SC2086 # a list of paths without spaces
-    paths_hash $1
-    unit_known "$1"
-}
-
 # unit_probe UNIT "RESTART FILE…" "RELOAD FILE…"
 unit_probe() {
     unit_state "$1"
@@ -81,21 +107,58 @@ unit_probe() {
     done
 }
 
-# unit_stamp UNIT TAKES "FILE…" : the service now runs with these.
+# What systemd says of the units that a step is about to touch: a line `UNIT ACTIVE ENABLED` each, the last word `stale` where
+# it has not read their files.
+UNITS_READY=''
+
+# units_ready "UNIT…" FILE… : from now on the functions below know these units, and what is in their files.
+units_ready() {
+    units_ready=$1
+    shift
+    paths_hash "$@"
+    # shellcheck disable=SC2086 # a list of names
+    set -- $units_ready
+    UNITS_READY=''
+    unit_active=''
+    unit_enabled=''
+    while read -r unit_line; do
+        case $unit_line in
+        ActiveState=*) unit_active=${unit_line#*=} ;;
+        UnitFileState=*) unit_enabled=${unit_enabled:-${unit_line#*=}} ;;
+        NeedDaemonReload=yes) unit_enabled=stale ;;
+        esac
+        if [ -z "$unit_line" ]; then
+            UNITS_READY="$UNITS_READY$1 ${unit_active:--} ${unit_enabled:--}$NL"
+            unit_active=''
+            unit_enabled=''
+            shift
+        fi
+    done <<END
+$(systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload -- "$@")
+
+END
+}
+
+# unit_stamp UNIT TAKES KNOWN : the service now runs with files of these hashes. They were read before it was told: what changed
+# in between is found to be newer.
 unit_stamp() {
-    mkdir -p $UNIT_STAMPS
-    unit_hash "$3"
-    printf '%s\n' "$UNIT_KNOWN" >"$UNIT_STAMPS/$1.$2"
+    [ -d $UNIT_STAMPS ] || mkdir -p $UNIT_STAMPS
+    printf '%s\n' "$3" >"$UNIT_STAMPS/$1.$2"
 }
 
 # unit_do VERB UNIT : on failure the unit's own last words follow.
 unit_do() {
     # shellcheck disable=SC2086 # one option or none
-    if ! systemctl $UNIT_BLOCK "$1" "$2.service"; then
-        echo "systemctl $1 $2 failed; the last lines of its journal:"
-        journalctl -q --no-pager -o cat -n 20 -u "$2.service"
-        return 1
+    if systemctl $UNIT_BLOCK "$1" "$2.service"; then return; fi
+    if [ "$(systemctl show -P Result "$2.service")" = start-limit-hit ]; then
+        # It was started too often before; this once is none of those.
+        systemctl reset-failed "$2.service"
+        # shellcheck disable=SC2086 # one option or none
+        if systemctl $UNIT_BLOCK "$1" "$2.service"; then return; fi
     fi
+    echo "systemctl $1 $2 failed; the last lines of its journal:"
+    journalctl -q --no-pager -o cat -n 20 -u "$2.service"
+    return 1
 }
 
 unit_block() {
@@ -103,15 +166,14 @@ unit_block() {
 }
 
 # unit_enable UNIT : it may start, does so at boot, and systemd knows its files as they are now. A reload runs all of systemd's
-# generators, so it is spared where it would find nothing new.
+# generators, so it is spared where it would find nothing new. What else lets it start at boot tells `is-enabled`.
 unit_enable() {
-    if [ "$(readlink "/etc/systemd/system/$1.service")" = /dev/null ]; then
+    line_of "$UNITS_READY" "$1.service " ''
+    unit_active=${LINE%% *}
+    [ "${LINE#* }" != enabled ] || return 0
+    if [ -L "/etc/systemd/system/$1.service" ] && [ "$(readlink "/etc/systemd/system/$1.service")" = /dev/null ]; then
         systemctl unmask --quiet --no-reload "$1.service"
     fi
-    # At boot it starts already where its state is this one; what else lets it start tells `is-enabled`.
-    case $(systemctl show -p UnitFileState -p NeedDaemonReload "$1.service") in
-    *NeedDaemonReload=no*UnitFileState=enabled* | *UnitFileState=enabled*NeedDaemonReload=no*) return ;;
-    esac
     systemctl is-enabled --quiet "$1.service" 2>/dev/null || systemctl enable --quiet --no-reload "$1.service"
     [ "$(systemctl show -P NeedDaemonReload "$1.service")" = no ] || systemctl daemon-reload
 }
@@ -120,13 +182,16 @@ unit_enable() {
 unit_start() {
     unit_block "$4"
     unit_enable "$1"
-    systemctl reset-failed "$1.service" 2>/dev/null || true
-    unit_hash "$2"
-    unit_before=$UNIT_KNOWN
+    # Nobody hears of a start that is not waited for and comes too often.
+    if [ "$unit_active" != active ] || [ -n "$UNIT_BLOCK" ]; then
+        systemctl reset-failed "$1.service" 2>/dev/null || true
+    fi
+    unit_known "$2"
+    unit_restart=$UNIT_KNOWN
+    unit_known "$3"
     unit_do restart "$1"
-    unit_stamp "$1" reload "$3"
-    unit_hash "$2"
-    if [ "$unit_before" = "$UNIT_KNOWN" ]; then unit_stamp "$1" restart "$2"; fi
+    unit_stamp "$1" restart "$unit_restart"
+    unit_stamp "$1" reload "$UNIT_KNOWN"
 }
 
 # A service that runs and is restarted has its peers: its restart is waited for, so that the next node comes after it.
@@ -137,6 +202,7 @@ unit_restart() {
 unit_reload() {
     unit_block wait
     unit_enable "$1"
+    unit_known "$3"
     unit_do reload "$1"
-    unit_stamp "$1" reload "$3"
+    unit_stamp "$1" reload "$UNIT_KNOWN"
 }
