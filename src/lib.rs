@@ -20,6 +20,7 @@ pub mod preflight;
 pub mod render;
 pub mod resource;
 pub mod role;
+pub mod script;
 pub mod secrets;
 pub mod status;
 pub mod transport;

@@ -9,14 +9,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::task::JoinSet;
 
-use crate::certs;
 use crate::cluster::NodeName;
-use crate::journal;
 use crate::live::{self, Observation, Observed};
 use crate::plan::Plan;
 use crate::render::{self, Facts, RenderError, Source};
-use crate::resource::{self, Arg, Call, Diff, Fields, File, Id};
-use crate::transport::{Exec, Failure, Host, Reply, quote};
+use crate::resource::{self, Call, Diff, Fields, File, Id};
+use crate::script::{functions_of, line};
+use crate::transport::{Exec, Failure, Host, Reply};
 
 /// Hosts by node.
 pub type Hosts = BTreeMap<NodeName, Arc<dyn Host>>;
@@ -193,35 +192,20 @@ fn questions(source: &Source, node: &NodeName, phase: Option<&str>) -> Result<Ve
 
 /// The probe: functions, then one numbered call after the other. Read whole before anything runs.
 fn script(calls: &[(Id, Call)]) -> String {
-    let mut text = String::from(include_str!("observe.sh"));
-    text.push_str(live::SHELL);
-    text.push_str(certs::SHELL);
-    text.push_str(journal::SHELL);
-    text + &numbered(calls) + "observe_facts </dev/null\nmain </dev/null\n"
+    format!("{}{}observe_facts </dev/null\nmain </dev/null\n", include_str!("observe.sh"), numbered(calls))
 }
 
-/// The functions of resources, and `main`, which makes the calls.
+/// `main`, which makes the calls, behind the functions that they need.
 fn numbered(calls: &[(Id, Call)]) -> String {
-    let mut text = String::from(resource::SHELL);
-    text.push_str("main() {\n");
+    let mut main = String::from("main() {\n");
     for call in resource::ahead(calls.iter().map(|(_, call)| call)) {
-        text += &(line(&call) + "\n");
+        main += &(line(&call) + "\n");
     }
     for (number, (_, call)) in calls.iter().enumerate() {
-        let _ = writeln!(text, "echo '#{number}'; {}", line(call));
+        let _ = writeln!(main, "echo '#{number}'; {}", line(call));
     }
-    text + "echo '#end'\n}\n"
-}
-
-/// A call without payloads as a line of a script.
-pub fn line(call: &Call) -> String {
-    let mut line = String::from(call.function);
-    for arg in &call.args {
-        if let Arg::Text(word) = arg {
-            let _ = write!(line, " {}", quote(word));
-        }
-    }
-    line
+    main += "echo '#end'\n}\n";
+    functions_of(&main) + &main
 }
 
 async fn ask(host: &dyn Host, calls: &[(Id, Call)]) -> Result<Observation, ObserveError> {

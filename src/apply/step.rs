@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::ApplyError;
 use crate::cluster::NodeName;
 use crate::journal::Heading;
-use crate::observe::line;
 use crate::pki::{Authority, LeafRequest};
 use crate::resource::{self, Arg, Call, Change, Order, Payload, Together};
+use crate::script::{functions_of, line};
 use crate::transport::{Exec, quote};
 
 /// How long one step may take; installing packages over a slow line is the longest.
@@ -49,36 +49,35 @@ pub fn exec(
     let last: BTreeMap<usize, usize> =
         calls.iter().enumerate().map(|(place, (_, number, _))| (*number, place)).collect();
     let mut archive = tar::Builder::new(Vec::new());
-    let mut script = prelude(heading, phase, changes);
+    let mut made = String::new();
     let mut payloads = 0;
     for (place, (_, number, call)) in calls.iter().enumerate() {
         let before = place.checked_sub(1).map(|before| calls[before].2);
         match resource::together(before, calls[place..].iter().map(|(.., call)| *call)) {
-            Some(Together::Change(first)) => _ = writeln!(script, "act {number} {}", line(&first)),
-            Some(Together::Look(first)) => _ = writeln!(script, "{}", line(&first)),
+            Some(Together::Change(first)) => _ = writeln!(made, "act {number} {}", line(&first)),
+            Some(Together::Look(first)) => _ = writeln!(made, "{}", line(&first)),
             None => {}
         }
-        let _ = write!(script, "act {number} {}", call.function);
+        let _ = write!(made, "act {number} {}", call.function);
         for arg in &call.args {
             match arg {
                 Arg::Text(text) => {
-                    let _ = write!(script, " {}", quote(text));
+                    let _ = write!(made, " {}", quote(text));
                 }
                 Arg::Payload(payload) => {
                     payloads += 1;
                     let name = format!("p{payloads}");
                     pack(&mut archive, &name, payload, authority, now)?;
-                    let _ = write!(script, " \"$PWD/{name}\"");
+                    let _ = write!(made, " \"$PWD/{name}\"");
                 }
             }
         }
-        script.push('\n');
+        made.push('\n');
         if last.get(number) == Some(&place) {
-            let _ = writeln!(script, "done_with {number}");
+            let _ = writeln!(made, "done_with {number}");
         }
     }
-    script.push_str("finish\n}\nmain </dev/null\n");
-    append(&mut archive, "run", script.as_bytes())?;
+    append(&mut archive, "run", script(heading, phase, changes, &made).as_bytes())?;
     Ok(Exec {
         command: UNPACK.into(),
         stdin: archive.into_inner()?,
@@ -91,8 +90,7 @@ pub fn exec(
 /// A script that makes one call over a connection of its own.
 pub fn confirmation(run: &str, call: &Call) -> Exec {
     let heading = Heading { run: run.to_owned(), ..Heading::default() };
-    let mut script = prelude(&heading, "confirm", &[]);
-    let _ = writeln!(script, "act 0 {}\nfinish\n}}\nmain </dev/null", call.function);
+    let script = script(&heading, "confirm", &[], &format!("act 0 {}\n", call.function));
     Exec::script(script, Duration::from_secs(60))
 }
 
@@ -120,18 +118,18 @@ pub fn ended(node: &NodeName, changes: &[Change], stdout: &str, stderr: &str) ->
     })
 }
 
-fn prelude(heading: &Heading, phase: &str, changes: &[Change]) -> String {
+/// The script of a step that makes the calls of `made`.
+fn script(heading: &Heading, phase: &str, changes: &[Change], made: &str) -> String {
     let plan: Vec<String> = changes.iter().map(|change| format!("{phase} {change}")).collect();
     format!(
-        "RUN_ID={}\nRUN_ABOUT={}\nRUN_WANTED={}\nPHASE={}\nSTEP_PLAN={}\n{}{}{}main() {{\n",
+        "RUN_ID={}\nRUN_ABOUT={}\nRUN_WANTED={}\nPHASE={}\nSTEP_PLAN={}\n{}{}main() {{\n{made}finish\n}}\nmain </dev/null\n",
         quote(&heading.run),
         quote(&heading.about),
         quote(&heading.wanted),
         quote(phase),
         quote(&plan.join("\n")),
         include_str!("step.sh"),
-        resource::SHELL,
-        crate::live::SHELL
+        functions_of(made)
     )
 }
 
@@ -198,8 +196,7 @@ mod tests {
         let mut change =
             Change::new(Id::new("file", "/etc/hosts"), Verb::Update, reason, Order::Commit, call);
         change.effect = Effect::Reload;
-        let script = prelude(&heading, "base", &[change]) + calls + "finish\n}\nmain </dev/null\n";
-        on_node(root, &script)
+        on_node(root, &script(&heading, "base", &[change], calls))
     }
 
     #[test]

@@ -67,14 +67,8 @@ pub fn together<'a>(before: Option<&Call>, calls: impl Iterator<Item = &'a Call>
             Together::Change(Call::new("files_ready", paths))
         }
         Kind::Unit => {
-            let mut units = Vec::new();
-            let mut files = BTreeSet::new();
-            for call in calls {
-                let mut words = words(call);
-                units.extend(words.next().map(|unit| format!("{unit}.service")));
-                files.extend(words.take(2).flat_map(|files| files.split_whitespace()).map(str::to_owned));
-            }
-            Together::Look(Call::new("units_ready", std::iter::once(units.join(" ")).chain(files)))
+            let all = calls.flat_map(|call| words(call).take(3));
+            Together::Look(Call::new("units_ready", all))
         }
     })
 }
@@ -172,7 +166,7 @@ mod tests {
         };
         assert_eq!([at(0), at(2), at(4)], [None, None, None]);
         assert_eq!(at(1), Some(Together::Change(Call::new("files_ready", ["/etc/a", "/etc/b"]))));
-        let ready = ["one.service two.service", "/etc/a", "/etc/b", "/etc/c"];
+        let ready = ["one", "/etc/a /etc/b", "/etc/c", "two", "/etc/a /etc/b", "/etc/c"];
         assert_eq!(at(3), Some(Together::Look(Call::new("units_ready", ready))));
     }
 }

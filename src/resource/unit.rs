@@ -215,16 +215,14 @@ mod tests {
         let script = format!("units_state {}\n{}", all.join(" "), probes.join("\n"));
         let (said, asked) = on_node(root.path(), systemctl, &script);
         let stale = "restart=stale\nreload=stale\n";
-        let mut expected = format!("active=active\nenabled=enabled\n{stale}");
-        for unit in &units[1..] {
-            expected += &format!("active={unit}\nenabled=shown\nsince=7\n{stale}");
-        }
-        assert_eq!(said, expected);
+        let runs = format!("active=active\nenabled=enabled\n{stale}");
+        let shown = units[1..].iter().map(|unit| format!("active={unit}\nenabled=shown\nsince=7\n{stale}"));
+        assert_eq!(said, std::iter::once(runs).chain(shown).collect::<String>());
         assert_eq!(asked.len(), 2, "{asked:?}");
         assert!(asked[1].ends_with("-- b.service free.service gone.service masked.service"), "{asked:?}");
     }
 
-    const START: &str = "units_ready 'a.service b.service' /no/file\nunit_start a '/no/file' '' wait\n";
+    const START: &str = "units_ready a '/no/file /etc/systemd/x' '' b '' ''\nunit_start a '/no/file /etc/systemd/x' '' wait\n";
 
     #[test]
     fn a_start_asks_systemd_once_for_all_units_and_tells_it_once() {
@@ -234,7 +232,26 @@ mod tests {
         let (_, asked) = on_node(root.path(), systemctl, START);
         let show = "show -p ActiveState -p UnitFileState -p NeedDaemonReload -- a.service b.service";
         assert_eq!(asked, [show, "restart a.service"]);
-        assert_eq!(std::fs::read_to_string(root.path().join("lib/units/a.restart")).unwrap(), "-\n");
+        assert_eq!(std::fs::read_to_string(root.path().join("lib/units/a.restart")).unwrap(), "- -\n");
+    }
+
+    #[test]
+    fn systemd_is_not_asked_about_a_unit_that_it_knows_as_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["etc/system/multi-user.target.wants", "lib/units"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink("/x", root.path().join("etc/system/multi-user.target.wants/a.service"))
+            .unwrap();
+        let asked = |stamp: &str| {
+            let _ = std::fs::remove_file(root.path().join("asked"));
+            std::fs::write(root.path().join("lib/units/a.restart"), stamp).unwrap();
+            let script = START.replace(" b '' ''", "");
+            on_node(root.path(), "", &script).1
+        };
+        assert_eq!(asked("another -\n"), ["restart a.service"]);
+        let unlike = asked("another other\n");
+        assert!(unlike[0].starts_with("show") && unlike.len() > 2, "{unlike:?}");
     }
 
     #[test]

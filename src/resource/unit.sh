@@ -50,7 +50,7 @@ units_show() {
         UnitFileState=*) unit_enabled=${unit_line#*=} ;;
         StateChangeTimestamp=@*) unit_since=${unit_line#*@} ;;
         esac
-        if [ -z "$unit_line" ]; then
+        if [ -z "$unit_line" ] && [ $# -gt 0 ]; then
             UNITS_STATE="$UNITS_STATE$1 ${unit_active:--} ${unit_enabled:--} ${unit_since:--}$NL"
             unit_active=''
             unit_enabled=''
@@ -77,8 +77,13 @@ unit_state() {
 
 # unit_ran UNIT : whether its service was active then. For probes alone: a step changes that.
 unit_ran() {
-    unit_state "$1"
-    case ${unit_state%% *} in active | reloading) ;; *) return 1 ;; esac
+    line_of "$UNITS_STATE" "$1.service " ''
+    if [ -z "$LINE" ]; then
+        # No other question is about it.
+        LINE=$(systemctl is-active "$1.service")
+        UNITS_STATE="$UNITS_STATE$1.service $LINE - -$NL"
+    fi
+    case ${LINE%% *} in active | reloading) ;; *) return 1 ;; esac
 }
 
 # unit_known "FILE…" : in UNIT_KNOWN the hash of each file, in order; a dash for one that is missing.
@@ -107,18 +112,49 @@ unit_probe() {
     done
 }
 
-# What systemd says of the units that a step is about to touch: a line `UNIT ACTIVE ENABLED` each, the last word `stale` where
-# it has not read their files.
+# What is known of the units that a step is about to touch: a line `UNIT ACTIVE ENABLED` each, the last word `stale` where
+# systemd has not read their files, the first `settled` where it need not be asked.
 UNITS_READY=''
 
-# units_ready "UNIT…" FILE… : from now on the functions below know these units, and what is in their files.
+# units_ready [UNIT "RESTART FILE…" "RELOAD FILE…"]… : from now on the functions below know these units, and what is in their
+# files.
 units_ready() {
-    units_ready=$1
-    shift
-    paths_hash "$@"
-    # shellcheck disable=SC2086 # a list of names
-    set -- $units_ready
+    unit_files=''
+    for unit_words do unit_files="$unit_files $unit_words"; done
+    # shellcheck disable=SC2086 # a list of paths without spaces; no unit has the name of a file here
+    paths_hash $unit_files
     UNITS_READY=''
+    units_asked=''
+    while [ $# -gt 0 ]; do
+        if unit_settled "$1" "$2"; then
+            UNITS_READY="$UNITS_READY$1.service settled enabled$NL"
+        else
+            units_asked="$units_asked $1.service"
+        fi
+        shift 3
+    done
+    # shellcheck disable=SC2086 # a list of names
+    [ -z "$units_asked" ] || units_loaded $units_asked
+}
+
+# unit_settled UNIT "FILE…" : it starts at boot, and those of the files that systemd reads are what they were when it was last
+# started, so that it knows them.
+unit_settled() {
+    unit_at_boot "$1.service" || return 1
+    [ -r "$UNIT_STAMPS/$1.restart" ] || return 1
+    read -r unit_started <"$UNIT_STAMPS/$1.restart"
+    unit_known "$2"
+    for unit_file in $2; do
+        case $unit_file in
+        /etc/systemd/*) [ "${UNIT_KNOWN%% *}" = "${unit_started%% *}" ] || return 1 ;;
+        esac
+        UNIT_KNOWN=${UNIT_KNOWN#* }
+        unit_started=${unit_started#* }
+    done
+}
+
+# units_loaded UNIT… : asks systemd about these.
+units_loaded() {
     unit_active=''
     unit_enabled=''
     while read -r unit_line; do
@@ -127,7 +163,7 @@ units_ready() {
         UnitFileState=*) unit_enabled=${unit_enabled:-${unit_line#*=}} ;;
         NeedDaemonReload=yes) unit_enabled=stale ;;
         esac
-        if [ -z "$unit_line" ]; then
+        if [ -z "$unit_line" ] && [ $# -gt 0 ]; then
             UNITS_READY="$UNITS_READY$1 ${unit_active:--} ${unit_enabled:--}$NL"
             unit_active=''
             unit_enabled=''
@@ -183,9 +219,10 @@ unit_start() {
     unit_block "$4"
     unit_enable "$1"
     # Nobody hears of a start that is not waited for and comes too often.
-    if [ "$unit_active" != active ] || [ -n "$UNIT_BLOCK" ]; then
-        systemctl reset-failed "$1.service" 2>/dev/null || true
-    fi
+    case $UNIT_BLOCK$unit_active in
+    active | settled) ;;
+    *) systemctl reset-failed "$1.service" 2>/dev/null || true ;;
+    esac
     unit_known "$2"
     unit_restart=$UNIT_KNOWN
     unit_known "$3"
