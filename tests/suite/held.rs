@@ -162,7 +162,7 @@ async fn hold(client: &Client, work: Work, backend: &str, stop: &AtomicBool) -> 
     let mut ask = async |sql: &str| {
         let since = held.elapsed();
         let answer = ask(client, sql).await;
-        answered.count(held.elapsed() - since);
+        answered.count(held.elapsed().saturating_sub(since));
         answer.with_context(|| {
             format!(
                 "statement {}, `{sql}`, {:.1} s after the first",
