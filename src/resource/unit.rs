@@ -250,8 +250,10 @@ mod tests {
             on_node(root.path(), "", &script).1
         };
         assert_eq!(asked("another -\n"), ["restart a.service"]);
-        let unlike = asked("another other\n");
-        assert!(unlike[0].starts_with("show") && unlike.len() > 2, "{unlike:?}");
+        for then in ["another other\n", "another - gone\n", "another\n"] {
+            let unlike = asked(then);
+            assert!(unlike[0].starts_with("show") && unlike.len() > 2, "{unlike:?}");
+        }
     }
 
     #[test]

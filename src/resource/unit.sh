@@ -137,13 +137,15 @@ units_ready() {
     [ -z "$units_asked" ] || units_loaded $units_asked
 }
 
-# unit_settled UNIT "FILE…" : it starts at boot, and those of the files that systemd reads are what they were when it was last
-# started, so that it knows them.
+# unit_settled UNIT "FILE…" : it starts at boot, the files are as many as when it was last started, and those that systemd reads
+# are what they were then, so that it knows them.
 unit_settled() {
     unit_at_boot "$1.service" || return 1
     [ -r "$UNIT_STAMPS/$1.restart" ] || return 1
     read -r unit_started <"$UNIT_STAMPS/$1.restart"
+    unit_started="$unit_started end"
     unit_known "$2"
+    UNIT_KNOWN="$UNIT_KNOWN end"
     for unit_file in $2; do
         case $unit_file in
         /etc/systemd/*) [ "${UNIT_KNOWN%% *}" = "${unit_started%% *}" ] || return 1 ;;
@@ -151,6 +153,7 @@ unit_settled() {
         UNIT_KNOWN=${UNIT_KNOWN#* }
         unit_started=${unit_started#* }
     done
+    [ "$UNIT_KNOWN" = "$unit_started" ]
 }
 
 # units_loaded UNIT… : asks systemd about these.
