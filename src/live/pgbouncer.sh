@@ -40,21 +40,19 @@ pgbouncer_reconnects() {
     pgbouncer_outlives deploy-reconnects 'for _ in $(seq 30); do sleep 10; $PSQL -c RECONNECT; done'
 }
 
-# pgbouncer_logged_in ALIAS : waits until none of its log-ins to a server has been seen ten times in a row, for as long as forty
-# looks take. A pause cuts one off, and PgBouncer would remember that as a failure: whoever came first after the pause would
-# be refused. A replica that has just restarted is logged in to anew.
-pgbouncer_logged_in() {
-    pgbouncer_quiet=0
+# What its file says of how many servers a pool may have, as statements for the console: a script for sed.
+PGBOUNCER_SIZES='s/^\(default_pool_size\|reserve_pool_size\) = \([0-9]*\)$/SET \1=\2;/p'
+
+# pgbouncer_settles ALIAS… : no further log-in to a server begins, and none of these pools is under way; servers that are there
+# go on. A pause would cut a log-in off, and PgBouncer would take that for a failure: whoever came first after the pause would be
+# refused.
+pgbouncer_settles() {
+    printf 'SET %s=0;\n' default_pool_size reserve_pool_size | pgbouncer_console || true
     for _ in $(seq 40); do
-        if pgbouncer_console -F, -P footer=off -c 'SHOW POOLS' | awk -F, -v alias="$1" '
+        pgbouncer_console -F, -P footer=off -c 'SHOW POOLS' | awk -F, -v aliases=" $* " '
             NR == 1 { for (i = 1; i <= NF; i++) if ($i == "sv_login") column = i; next }
-            $1 == alias && $column > 0 { under_way = 1 }
-            END { exit under_way }'; then
-            pgbouncer_quiet=$((pgbouncer_quiet + 1))
-            [ $pgbouncer_quiet -lt 10 ] || return 0
-        else
-            pgbouncer_quiet=0
-        fi
+            index(aliases, " " $1 " ") && $column > 0 { under_way = 1 }
+            END { exit under_way }' && return
         sleep 0.1
     done
 }
@@ -74,11 +72,13 @@ pgbouncer_hold() {
     pgbouncer_outlives "deploy-hold-$$" '
         holder=$1
         proxies=$2
-        shift 2
+        sizes=$3
+        shift 3
         begun=$(date +%s)
         waits() { [ $(($(date +%s) - begun)) -lt 15 ]; }
         leads() { for at in $proxies; do pg_isready -q -t 1 -h "$at" -p 5000 || return 1; done; }
         goes_on() {
+            sed -n "$sizes" /etc/pgbouncer/pgbouncer.ini | $PSQL
             for alias in "$@"; do $PSQL -c "RESUME \"$alias\""; done
         }
         # One answer that is missing may be chance.
@@ -86,15 +86,14 @@ pgbouncer_hold() {
         until leads || ! waits; do sleep 0.1; done
         goes_on "$@"
         while kill -0 "$holder" 2>/dev/null && [ $(($(date +%s) - begun)) -lt 120 ]; do sleep 0.1; done
-        goes_on "$@"' "$$" "$pgbouncer_proxies" "$@"
+        goes_on "$@"' "$$" "$pgbouncer_proxies" "$PGBOUNCER_SIZES" "$@"
     rm -f "/run/deploy/not-held.$$"
+    pgbouncer_settles "$@"
     for pgbouncer_alias in "$@"; do
-        {
-            pgbouncer_logged_in "$pgbouncer_alias"
-            pgbouncer_console -c "PAUSE \"$pgbouncer_alias\"" || : >"/run/deploy/not-held.$$"
-        } &
+        pgbouncer_console -c "PAUSE \"$pgbouncer_alias\"" || : >"/run/deploy/not-held.$$" &
     done
     wait
+    sed -n "$PGBOUNCER_SIZES" /etc/pgbouncer/pgbouncer.ini | pgbouncer_console || true
     if [ -e "/run/deploy/not-held.$$" ]; then
         rm -f "/run/deploy/not-held.$$"
         echo "a transaction takes too long: nobody is held"
