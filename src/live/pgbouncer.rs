@@ -174,4 +174,41 @@ mod tests {
         assert_eq!(console.pools.len(), 1);
         assert_eq!((console.pools[0].clients_waiting, console.pools[0].max_wait_seconds), (1, 3));
     }
+
+    /// What the console is told by `script`, where a pool may have `size` servers; of its looks, the second finds a log-in.
+    fn told(root: &std::path::Path, size: u32, script: &str) -> Vec<String> {
+        let at = root.to_string_lossy();
+        std::fs::create_dir_all(root.join("run")).unwrap();
+        let console = format!(
+            "#!/bin/sh\ncase $* in
+            *'SHOW CONFIG') printf 'default_pool_size={size}=20=yes\\nmin_pool_size=0=0=yes\\nreserve_pool_size=3=0=yes\\n' ;;
+            *'SHOW POOLS') echo look >>{at}/told
+                echo database,user,sv_login
+                [ $(grep -c look {at}/told) != 2 ] || echo app,app,1
+                echo other,app,1 ;;
+            *) cat >>{at}/told ;;
+            esac\n"
+        );
+        let program = root.join("timeout");
+        std::fs::write(&program, console).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let script = format!("{}\nPATH={at}:$PATH\n{script}", crate::live::SHELL)
+            .replace("/run/deploy", &format!("{at}/run"));
+        assert!(std::process::Command::new("sh").arg("-ec").arg(script).status().unwrap().success());
+        let told = std::fs::read_to_string(root.join("told")).unwrap();
+        std::fs::remove_file(root.join("told")).unwrap();
+        told.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn pools_do_not_grow_while_log_ins_end_and_then_have_the_size_that_they_had() {
+        let root = tempfile::tempdir().unwrap();
+        let held = ["SET default_pool_size=1;", "SET reserve_pool_size=0;", "look", "look", "look", "look"];
+        let back = ["SET default_pool_size=7;", "SET reserve_pool_size=3;"];
+        let settles = "pgbouncer_settles app reports\n";
+        assert_eq!(told(root.path(), 7, &format!("{settles}pgbouncer_grows\n")), [&held[..], &back].concat());
+        assert_eq!(told(root.path(), 7, settles), held);
+        // That run was killed, and the next one finds the sizes that it has left.
+        assert_eq!(told(root.path(), 1, &format!("{settles}pgbouncer_grows\n")), [&held[..], &back].concat());
+    }
 }

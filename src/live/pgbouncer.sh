@@ -40,21 +40,39 @@ pgbouncer_reconnects() {
     pgbouncer_outlives deploy-reconnects 'for _ in $(seq 30); do sleep 10; $PSQL -c RECONNECT; done'
 }
 
-# What its file says of how many servers a pool may have, as statements for the console: a script for sed.
-PGBOUNCER_SIZES='s/^\(default_pool_size\|reserve_pool_size\) = \([0-9]*\)$/SET \1=\2;/p'
+# Here are, as statements for the console, the sizes of pools that are to be put back.
+PGBOUNCER_SIZES=/run/deploy/pgbouncer.sizes
 
-# pgbouncer_settles ALIAS… : no further log-in to a server begins, and none of these pools is under way; servers that are there
-# go on. A pause would cut a log-in off, and PgBouncer would take that for a failure: whoever came first after the pause would be
-# refused.
+# pgbouncer_settles ALIAS… : no log-in to a server begins but the first of a pool, and none of these pools is under way; servers
+# that are there go on. A pause would cut a log-in off, and PgBouncer would take that for a failure: whoever came first after the
+# pause would be refused.
 pgbouncer_settles() {
-    printf 'SET %s=0;\n' default_pool_size reserve_pool_size | pgbouncer_console || true
+    # What an earlier hold has not put back yet is what they were.
+    [ -s $PGBOUNCER_SIZES ] || pgbouncer_console -t -F= -c 'SHOW CONFIG' |
+        sed -n 's/^\(default_pool_size\|reserve_pool_size\)=\([0-9]*\)=.*/SET \1=\2;/p' >$PGBOUNCER_SIZES
+    # Not 0: that is no limit to a newer PgBouncer, and closes every free server of an older one.
+    [ ! -s $PGBOUNCER_SIZES ] ||
+        printf 'SET default_pool_size=1;\nSET reserve_pool_size=0;\n' | pgbouncer_console || true
+    pgbouncer_quiet=0
     for _ in $(seq 40); do
-        pgbouncer_console -F, -P footer=off -c 'SHOW POOLS' | awk -F, -v aliases=" $* " '
+        if pgbouncer_console -F, -P footer=off -c 'SHOW POOLS' | awk -F, -v aliases=" $* " '
             NR == 1 { for (i = 1; i <= NF; i++) if ($i == "sv_login") column = i; next }
             index(aliases, " " $1 " ") && $column > 0 { under_way = 1 }
-            END { exit under_way }' && return
+            END { exit under_way }'; then
+            pgbouncer_quiet=$((pgbouncer_quiet + 1))
+            # The first log-in of a pool may have begun between two looks.
+            [ $pgbouncer_quiet -lt 2 ] || return 0
+        else
+            pgbouncer_quiet=0
+        fi
         sleep 0.1
     done
+}
+
+# pgbouncer_grows : pools may have as many servers as before again.
+pgbouncer_grows() {
+    [ ! -s $PGBOUNCER_SIZES ] || pgbouncer_console <$PGBOUNCER_SIZES || true
+    rm -f $PGBOUNCER_SIZES
 }
 
 # pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of
@@ -78,7 +96,8 @@ pgbouncer_hold() {
         waits() { [ $(($(date +%s) - begun)) -lt 15 ]; }
         leads() { for at in $proxies; do pg_isready -q -t 1 -h "$at" -p 5000 || return 1; done; }
         goes_on() {
-            sed -n "$sizes" /etc/pgbouncer/pgbouncer.ini | $PSQL
+            [ ! -s "$sizes" ] || $PSQL <"$sizes"
+            rm -f "$sizes"
             for alias in "$@"; do $PSQL -c "RESUME \"$alias\""; done
         }
         # One answer that is missing may be chance.
@@ -93,7 +112,7 @@ pgbouncer_hold() {
         pgbouncer_console -c "PAUSE \"$pgbouncer_alias\"" || : >"/run/deploy/not-held.$$" &
     done
     wait
-    sed -n "$PGBOUNCER_SIZES" /etc/pgbouncer/pgbouncer.ini | pgbouncer_console || true
+    pgbouncer_grows
     if [ -e "/run/deploy/not-held.$$" ]; then
         rm -f "/run/deploy/not-held.$$"
         echo "a transaction takes too long: nobody is held"

@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::render::Source;
 use crate::resource::sha256;
+use crate::{live, resource};
 
 /// What is wanted, as digests: one for the inventory and for each file beside it or built in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inputs {
     /// Version of the program.
     pub version: String,
+    /// The functions that nodes are sent: programs of one version may differ in them.
+    pub functions: String,
     /// The inventory's text.
     pub inventory: String,
     /// Manifests, templates and scripts of roles, by path.
@@ -35,6 +38,7 @@ impl Inputs {
         let trust = &source.trust;
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
+            functions: hash(&[resource::SHELL, live::SHELL].concat()),
             inventory: hash(text),
             roles: manifests.chain(templates).chain(scripts).collect(),
             secrets: source
@@ -56,6 +60,8 @@ impl Inputs {
         let mut moved = Vec::new();
         if self.version != now.version {
             moved.push(format!("deploy was {}, and is {}", self.version, now.version));
+        } else if self.functions != now.functions {
+            moved.push(format!("deploy was another build of {}", self.version));
         }
         if self.inventory != now.inventory {
             moved.push("the inventory has changed".into());

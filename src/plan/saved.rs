@@ -17,7 +17,7 @@ use crate::live::Observed;
 use crate::resource::{Arg, Call, Change, Id, Payload, sha256};
 
 /// Version of the file's shape.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One change of a saved plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

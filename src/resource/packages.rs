@@ -36,3 +36,45 @@ impl Resource for Packages {
         Ok(Some(Change::new(self.id(), Verb::Create, reason, Order::Install, call)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    /// What the systemctl of `commands`, the one that packages are given, has asked the node's own.
+    fn asked(commands: &str) -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        let at = root.path().to_string_lossy();
+        let own = root.path().join("usr/bin/systemctl");
+        std::fs::create_dir_all(own.parent().unwrap()).unwrap();
+        std::fs::create_dir_all(root.path().join("run")).unwrap();
+        std::fs::write(&own, format!("#!/bin/sh\necho \"$*\" >>{at}/asked\n")).unwrap();
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let script =
+            format!("{}\npackages_lazy\nPATH=$PACKAGES_BIN:$PATH\n{commands}", crate::resource::SHELL)
+                .replace("/var/lib/deploy", &format!("{at}/lib"))
+                .replace("/run/deploy", &format!("{at}/run"))
+                .replace("/usr/bin/systemctl", &own.to_string_lossy());
+        assert!(Command::new("sh").arg("-ec").arg(script).status().unwrap().success());
+        let asked = std::fs::read_to_string(root.path().join("asked")).unwrap_or_default();
+        asked.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn packages_have_unit_files_read_anew_once_before_something_starts() {
+        let reload = "systemctl --system daemon-reload\n";
+        assert_eq!(asked(&reload.repeat(3)), [""; 0]);
+        let looks = "systemctl is-enabled -- a\nsystemctl --quiet --no-legend list-units 'user@*'\n";
+        assert_eq!(
+            asked(&format!("{reload}{looks}{reload}systemctl --quiet restart 'a b'\nsystemctl start c\n")),
+            [
+                "is-enabled -- a",
+                "--quiet --no-legend list-units user@*",
+                "daemon-reload",
+                "--quiet restart a b",
+                "start c"
+            ]
+        );
+    }
+}

@@ -9,7 +9,35 @@ packages_probe() {
 
 # packages_get ARGUMENT… : apt-get, which waits for whoever else installs and keeps files as they are.
 packages_get() {
-    apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold -q -y --no-install-recommends "$@"
+    apt-get -o DPkg::Lock::Timeout=300 -o "DPkg::Path=$PACKAGES_BIN:/usr/sbin:/usr/bin:/sbin:/bin" \
+        -o Dpkg::Options::=--force-confold -q -y --no-install-recommends "$@"
+}
+
+# The systemctl of packages_lazy, and what it leaves behind for as long as unit files are to be read anew.
+PACKAGES_BIN=/var/lib/deploy/packages
+PACKAGES_RELOAD=/run/deploy/packages.reload
+
+# packages_lazy : gives the programs of packages a systemctl that has unit files read anew before it starts something, not each
+# time that it is asked to: every package asks, some of them three times, and all of systemd's generators run for each.
+packages_lazy() {
+    mkdir -p $PACKAGES_BIN
+    cat >$PACKAGES_BIN/systemctl <<END
+#!/bin/sh
+for word do case \$word in -*) ;; *) break ;; esac done
+case \$word in
+daemon-reload)
+    : >$PACKAGES_RELOAD
+    exit
+    ;;
+-* | cat | disable | enable | is-* | list-* | mask | show | status | unmask) ;;
+*)
+    [ ! -e $PACKAGES_RELOAD ] || /usr/bin/systemctl daemon-reload
+    rm -f $PACKAGES_RELOAD
+    ;;
+esac
+exec /usr/bin/systemctl "\$@"
+END
+    chmod 755 $PACKAGES_BIN/systemctl
 }
 
 # packages_mend : finishes what a run that was cut off has left half installed.
@@ -35,9 +63,15 @@ packages_apply() {
         systemctl cat "$unit.service" >/dev/null 2>&1 || packages_masked="$packages_masked $unit.service"
     done
     # shellcheck disable=SC2086 # a list of names
-    [ -z "$packages_masked" ] || systemctl mask --quiet $packages_masked
+    [ -z "$packages_masked" ] || systemctl mask --quiet --no-reload $packages_masked
     shift
     export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+    packages_lazy
+    # What is masked as well.
+    : >$PACKAGES_RELOAD
     packages_mend
     packages_get install "$@" || { packages_get update && packages_get -f install "$@"; }
+    rm -rf $PACKAGES_BIN
+    [ ! -e $PACKAGES_RELOAD ] || systemctl daemon-reload
+    rm -f $PACKAGES_RELOAD
 }

@@ -182,7 +182,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let at = root.to_string_lossy();
         let program = root.join("systemctl");
-        let body = format!("#!/bin/sh\necho \"$*\" >>{at}/asked\n{systemctl}");
+        let body = format!("#!/bin/sh\necho \"${{SYSTEMD_OFFLINE:+offline }}$*\" >>{at}/asked\n{systemctl}");
         std::fs::write(&program, body).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let script = format!("{}\nPATH={at}:$PATH\n{script}", crate::resource::SHELL)
@@ -222,10 +222,11 @@ mod tests {
         assert!(asked[1].ends_with("-- b.service free.service gone.service masked.service"), "{asked:?}");
     }
 
-    const START: &str = "units_ready a '/no/file /etc/systemd/x' '' b '' ''\nunit_start a '/no/file /etc/systemd/x' '' wait\n";
+    const START: &str =
+        "units_ready a '/no/file /etc/systemd/x' '' b '' ''\nunit_restart a '/no/file /etc/systemd/x' ''\n";
 
     #[test]
-    fn a_start_asks_systemd_once_for_all_units_and_tells_it_once() {
+    fn a_restart_asks_systemd_once_for_all_units_and_tells_it_once() {
         let root = tempfile::tempdir().unwrap();
         let systemctl = "[ $1 != show ] || for unit in a b; do
             printf 'ActiveState=active\nNeedDaemonReload=no\nUnitFileState=enabled\n\n'; done";
@@ -233,26 +234,39 @@ mod tests {
         let show = "show -p ActiveState -p UnitFileState -p NeedDaemonReload -- a.service b.service";
         assert_eq!(asked, [show, "restart a.service"]);
         assert_eq!(std::fs::read_to_string(root.path().join("lib/units/a.restart")).unwrap(), "- -\n");
+        // Whatever ended one that is to run may have ended it too often.
+        let (_, asked) = on_node(root.path(), systemctl, "unit_start a '' '' wait\n");
+        assert_eq!(asked[asked.len() - 2..], ["reset-failed a.service", "restart a.service"]);
     }
 
     #[test]
     fn systemd_is_not_asked_about_a_unit_that_it_knows_as_it_is() {
         let root = tempfile::tempdir().unwrap();
-        for folder in ["etc/system/multi-user.target.wants", "lib/units"] {
+        let folders = ["etc/system/multi-user.target.wants", "etc/system/a.service.d", "lib/units"];
+        for folder in folders {
             std::fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         std::os::unix::fs::symlink("/x", root.path().join("etc/system/multi-user.target.wants/a.service"))
             .unwrap();
-        let asked = |stamp: &str| {
+        let asked = || {
             let _ = std::fs::remove_file(root.path().join("asked"));
-            std::fs::write(root.path().join("lib/units/a.restart"), stamp).unwrap();
-            let script = START.replace(" b '' ''", "");
-            on_node(root.path(), "", &script).1
+            on_node(root.path(), "", &START.replace(" b '' ''", "")).1
         };
-        assert_eq!(asked("another -\n"), ["restart a.service"]);
-        for then in ["another other\n", "another - gone\n", "another\n"] {
-            let unlike = asked(then);
-            assert!(unlike[0].starts_with("show") && unlike.len() > 2, "{unlike:?}");
+        let newer = |path: &str, seconds: u64| {
+            let file =
+                std::fs::OpenOptions::new().append(true).create(true).open(root.path().join(path)).unwrap();
+            file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(seconds))
+                .unwrap();
+        };
+        assert!(asked()[0].starts_with("show"), "nobody has started it here");
+        assert_eq!(asked(), ["restart a.service"]);
+        for (later, path) in ["x", "system/a.service", "system/a.service.d/by-hand.conf"].iter().enumerate() {
+            newer(&format!("etc/{path}"), 100 * (later as u64 + 1));
+            let unlike = asked();
+            assert!(unlike[0].starts_with("show") && unlike.len() > 2, "{path}: {unlike:?}");
+            newer("lib/units/a.restart", 100 * (later as u64 + 1) + 50);
+            assert_eq!(asked(), ["restart a.service"]);
+            newer("lib/units/a.restart", 100 * (later as u64 + 1) + 50);
         }
     }
 
@@ -264,13 +278,31 @@ mod tests {
         let (_, asked) = on_node(root.path(), systemctl, START);
         let expected = [
             "is-enabled --quiet a.service",
-            "enable --quiet --no-reload a.service",
+            "offline enable --quiet a.service",
             "show -P NeedDaemonReload a.service",
             "daemon-reload",
             "reset-failed a.service",
             "restart a.service",
         ];
         assert_eq!(asked[1..], expected);
+    }
+
+    #[test]
+    fn a_unit_that_was_masked_is_read_anew_once() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/system");
+        std::fs::create_dir_all(&units).unwrap();
+        std::os::unix::fs::symlink("/dev/null", units.join("a.service")).unwrap();
+        let systemctl = "case $* in is-enabled*) exit 1 ;;
+            show*) printf 'ActiveState=inactive\nUnitFileState=masked\nNeedDaemonReload=no\n\nActiveState=active\n\n' ;; esac";
+        let (_, asked) = on_node(root.path(), systemctl, START);
+        let expected = [
+            "offline unmask --quiet a.service",
+            "is-enabled --quiet a.service",
+            "offline enable --quiet a.service",
+            "daemon-reload",
+        ];
+        assert_eq!(asked[1..5], expected);
     }
 
     #[test]

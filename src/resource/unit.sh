@@ -126,7 +126,7 @@ units_ready() {
     UNITS_READY=''
     units_asked=''
     while [ $# -gt 0 ]; do
-        if unit_settled "$1" "$2"; then
+        if unit_settled "$1" "$2 $3"; then
             UNITS_READY="$UNITS_READY$1.service settled enabled$NL"
         else
             units_asked="$units_asked $1.service"
@@ -137,23 +137,17 @@ units_ready() {
     [ -z "$units_asked" ] || units_loaded $units_asked
 }
 
-# unit_settled UNIT "FILE…" : it starts at boot, the files are as many as when it was last started, and those that systemd reads
-# are what they were then, so that it knows them.
+# unit_settled UNIT "FILE…" : it starts at boot, and nothing that systemd reads of it has been written since it was last started
+# here, so that systemd knows it. That it is what it was then is not enough: systemd may know what was there in between.
 unit_settled() {
     unit_at_boot "$1.service" || return 1
-    [ -r "$UNIT_STAMPS/$1.restart" ] || return 1
-    read -r unit_started <"$UNIT_STAMPS/$1.restart"
-    unit_started="$unit_started end"
-    unit_known "$2"
-    UNIT_KNOWN="$UNIT_KNOWN end"
-    for unit_file in $2; do
-        case $unit_file in
-        /etc/systemd/*) [ "${UNIT_KNOWN%% *}" = "${unit_started%% *}" ] || return 1 ;;
-        esac
-        UNIT_KNOWN=${UNIT_KNOWN#* }
-        unit_started=${unit_started#* }
+    [ -e "$UNIT_STAMPS/$1.restart" ] || return 1
+    for unit_file in "/etc/systemd/system/$1.service" "/etc/systemd/system/$1.service.d" \
+        "/etc/systemd/system/$1.service.d/"* $2; do
+        case $unit_file in /etc/systemd/*) ;; *) continue ;; esac
+        # shellcheck disable=SC3013 # Debian's sh has it
+        if [ "$unit_file" -nt "$UNIT_STAMPS/$1.restart" ]; then return 1; fi
     done
-    [ "$UNIT_KNOWN" = "$unit_started" ]
 }
 
 # units_loaded UNIT… : asks systemd about these.
@@ -205,25 +199,29 @@ unit_block() {
 }
 
 # unit_enable UNIT : it may start, does so at boot, and systemd knows its files as they are now. A reload runs all of systemd's
-# generators, so it is spared where it would find nothing new. What else lets it start at boot tells `is-enabled`.
+# generators, so there is one at most, and none where it would find nothing new: with SYSTEMD_OFFLINE systemctl only makes
+# links, and so does the one that Debian's helper for init scripts calls. What else lets it start at boot tells `is-enabled`.
 unit_enable() {
     line_of "$UNITS_READY" "$1.service " ''
     unit_active=${LINE%% *}
     [ "${LINE#* }" != enabled ] || return 0
+    unit_stale=''
     if [ -L "/etc/systemd/system/$1.service" ] && [ "$(readlink "/etc/systemd/system/$1.service")" = /dev/null ]; then
-        systemctl unmask --quiet --no-reload "$1.service"
+        SYSTEMD_OFFLINE=1 systemctl unmask --quiet "$1.service"
+        unit_stale=yes
     fi
-    systemctl is-enabled --quiet "$1.service" 2>/dev/null || systemctl enable --quiet --no-reload "$1.service"
-    [ "$(systemctl show -P NeedDaemonReload "$1.service")" = no ] || systemctl daemon-reload
+    systemctl is-enabled --quiet "$1.service" 2>/dev/null || SYSTEMD_OFFLINE=1 systemctl enable --quiet "$1.service"
+    [ -n "$unit_stale" ] || unit_stale=$(systemctl show -P NeedDaemonReload "$1.service")
+    [ "$unit_stale" = no ] || systemctl daemon-reload
 }
 
-# unit_start UNIT "RESTART FILE…" "RELOAD FILE…" wait|no-block
+# unit_start UNIT "RESTART FILE…" "RELOAD FILE…" wait|no-block [runs]
 unit_start() {
     unit_block "$4"
     unit_enable "$1"
-    # Nobody hears of a start that is not waited for and comes too often.
-    case $UNIT_BLOCK$unit_active in
-    active | settled) ;;
+    # It may have been started too often before, and nobody hears of a start that is not waited for.
+    case $unit_active${5:-} in
+    activeruns | settledruns) ;;
     *) systemctl reset-failed "$1.service" 2>/dev/null || true ;;
     esac
     unit_known "$2"
@@ -236,7 +234,7 @@ unit_start() {
 
 # A service that runs and is restarted has its peers: its restart is waited for, so that the next node comes after it.
 unit_restart() {
-    unit_start "$1" "$2" "$3" wait
+    unit_start "$1" "$2" "$3" wait runs
 }
 
 unit_reload() {
