@@ -47,6 +47,11 @@ impl<'a> Meanwhile<'a> {
         !self.errors.is_empty()
     }
 
+    /// Whether none is at work.
+    pub fn is_done(&self) -> bool {
+        self.works.is_empty()
+    }
+
     /// Waits for all: a step that is cut off helps nobody. Why some have failed.
     pub async fn end(mut self) -> Vec<ApplyError> {
         while !self.works.is_empty() {

@@ -13,6 +13,7 @@ mod lock;
 mod meanwhile;
 mod order;
 mod pipelines;
+mod proof;
 mod restore;
 mod run;
 mod seen;

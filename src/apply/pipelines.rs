@@ -57,6 +57,11 @@ impl Pipelines {
         needed.is_disjoint(&self.pending) && needed.is_disjoint(&self.failed)
     }
 
+    /// Whether all nodes have come through.
+    pub fn are_done(&self) -> bool {
+        self.pending.is_empty() && self.failed.is_empty()
+    }
+
     /// Waits for all: a step that is cut off helps nobody. Why some have not come through.
     pub async fn end(mut self) -> Vec<ApplyError> {
         self.until(BTreeSet::is_empty).await;

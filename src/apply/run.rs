@@ -1,15 +1,15 @@
 //! Runs the phases of an approved plan.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::pipelines::Pipelines;
+use super::proof::Proof;
 use super::step::{self, ended};
 use super::{ApplyError, Brake, Event, Events, Seen};
 use crate::cluster::NodeName;
@@ -19,12 +19,7 @@ use crate::pki::Authority;
 use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
 use crate::render::Source;
 use crate::resource::Change;
-use crate::transport::{Exec, quote};
-use crate::verdict::{Outcome, Verdict};
-use crate::verify;
-
-/// How long a node may take to print the end of its journal.
-const LAST_WORDS: Duration = Duration::from_secs(20);
+use crate::verdict::Verdict;
 
 /// What a run needs.
 pub struct Apply {
@@ -53,8 +48,9 @@ pub struct Apply {
 }
 
 impl Apply {
-    /// Makes every change of the plan, phase by phase.
-    pub async fn run(self: Arc<Self>, plan: Plan) -> Result<(), ApplyError> {
+    /// Makes every change of the plan, phase by phase. The verdicts of all checks, where they have been run since the last
+    /// change.
+    pub async fn run(self: Arc<Self>, plan: Plan) -> Result<Option<Vec<Verdict>>, ApplyError> {
         let plan = Arc::new(plan);
         let mut pipelines = Pipelines::default();
         let mut nodes: BTreeSet<NodeName> = node_phases(&plan)
@@ -74,10 +70,15 @@ impl Apply {
             self.brake.over();
         }
         let errors = pipelines.end().await;
+        let (closed, error) = match done {
+            Ok(closed) => (closed, None),
+            Err(error) => (None, Some(error)),
+        };
         // What stopped a run from outside is said before what follows from it.
-        ApplyError::of_all(errors.into_iter().chain(done.err()))
+        ApplyError::of_all(errors.into_iter().chain(error))
             .map_err(|error| self.brake.halted().into_iter().chain([error]))
-            .or_else(ApplyError::of_all)
+            .or_else(ApplyError::of_all)?;
+        Ok(closed)
     }
 
     /// The node phases of one node, one after the other.
@@ -103,25 +104,25 @@ impl Apply {
         Ok(())
     }
 
-    /// One phase for all its nodes. While it is checked, the `early` phases are made. Whatever ends it before it is proven,
-    /// certificates that are not served go back.
+    /// One phase for all its nodes. Whatever ends it before it is proven, certificates that are not served go back. The verdicts
+    /// of all checks, where it is the last one.
     pub(super) async fn cluster_phase(
         &self,
         approved: &PhasePlan,
         needed: &BTreeSet<NodeName>,
-        own: &[CheckRun],
-        early: &[&PhasePlan],
-    ) -> Result<(), ApplyError> {
+        proof: &Proof<'_>,
+    ) -> Result<Option<Vec<Verdict>>, ApplyError> {
         let begun = Instant::now();
         let title = approved.phase.title;
         self.say(Event::PhaseStarted { title });
         let mut made: Vec<Step> = Vec::new();
-        if let Err(error) = self.work(approved, needed, own, early, &mut made).await {
-            let restored = self.put_back(approved.phase, &made, own, &error).await;
-            return ApplyError::of_all([error].into_iter().chain(restored));
+        let done = self.work(approved, needed, proof, &mut made).await;
+        if let Err(error) = done {
+            let restored = self.put_back(approved.phase, &made, &proof.own, &error).await;
+            return ApplyError::of_all([error].into_iter().chain(restored)).map(|()| None);
         }
         self.say(Event::PhaseDone { title, took: begun.elapsed() });
-        Ok(())
+        done
     }
 
     /// The waves of a phase, a gate behind each, and its checks. The steps that were begun are in `made`.
@@ -129,13 +130,13 @@ impl Apply {
         &self,
         approved: &PhasePlan,
         needed: &BTreeSet<NodeName>,
-        own: &[CheckRun],
-        early: &[&PhasePlan],
+        proof: &Proof<'_>,
         made: &mut Vec<Step>,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Option<Vec<Verdict>>, ApplyError> {
         self.awaited(approved).await?;
         let current = self.again(approved, needed).await?;
-        let gates: Vec<CheckRun> = own.iter().filter(|check| check.gate).map(CheckRun::as_gate).collect();
+        let gates: Vec<CheckRun> =
+            proof.own.iter().filter(|check| check.gate).map(CheckRun::as_gate).collect();
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
         while let Some(wave) = waves.next() {
             let gated = waves.peek().is_some() && !wave.ungated();
@@ -145,9 +146,7 @@ impl Apply {
                 self.check(&gates).await?;
             }
         }
-        let starts = join_all(early.iter().map(|later| self.make_early(later)));
-        let (checked, started) = tokio::join!(self.check(own), starts);
-        ApplyError::of_all([checked].into_iter().chain(started).filter_map(Result::err))
+        self.proven(proof).await
     }
 
     /// Waits for what a phase comes after: a run that was killed may have left nothing to do but to wait for it.
@@ -274,50 +273,7 @@ impl Apply {
         Ok(())
     }
 
-    async fn check(&self, checks: &[CheckRun]) -> Result<(), ApplyError> {
-        let verdicts = self.failing(checks).await;
-        if verdicts.is_empty() {
-            return Ok(());
-        }
-        let journals = self.last_words(checks, &verdicts).await;
-        Err(ApplyError::Checks { verdicts, journals })
-    }
-
-    /// Those of `checks` that do not hold.
-    pub(super) async fn failing(&self, checks: &[CheckRun]) -> Vec<Verdict> {
-        if checks.is_empty() {
-            return Vec::new();
-        }
-        self.say(Event::Checking { checks: checks.len() });
-        let mut verdicts = verify::run(&self.hosts, checks).await;
-        for verdict in &verdicts {
-            self.say(Event::Checked(verdict.clone()));
-        }
-        verdicts.retain(|verdict| verdict.outcome == Outcome::Fail);
-        verdicts
-    }
-
-    /// What the services of failed checks have said last: one that starts and then ends is seen by its check alone.
-    async fn last_words(&self, checks: &[CheckRun], failed: &[Verdict]) -> BTreeMap<NodeName, String> {
-        let mut units: BTreeMap<&NodeName, BTreeSet<&String>> = BTreeMap::new();
-        for verdict in failed {
-            let same = |check: &&CheckRun| check.node == verdict.node && check.name == verdict.name;
-            let of = checks.iter().filter(same).flat_map(|check| &check.units);
-            units.entry(&verdict.node).or_default().extend(of);
-        }
-        let asked = units.into_iter().filter(|(_, units)| !units.is_empty()).map(async |(node, units)| {
-            let mut script = String::from("set --");
-            for unit in units {
-                let _ = write!(script, " -u {}", quote(&format!("{unit}.service")));
-            }
-            let script = format!("{script}\n{}", include_str!("last_words.sh"));
-            let reply = self.hosts.get(node)?.run(Exec::script(script, LAST_WORDS)).await.ok()?;
-            Some((node.clone(), reply.stdout)).filter(|(_, said)| !said.trim().is_empty())
-        });
-        join_all(asked).await.into_iter().flatten().collect()
-    }
-
-    fn say(&self, event: Event) {
+    pub(super) fn say(&self, event: Event) {
         // A run goes on when nobody listens.
         let _ = self.events.send(event);
     }

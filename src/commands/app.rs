@@ -66,7 +66,7 @@ async fn choose(
     plan.keep(|_, change| is_choice(change));
     confirm(global, yes, &plan)?;
     let mut done = carry_out_so(project, plan, How::proven()).await?;
-    done.verdicts = super::verify::applications(&project.source, &project.hosts()).await?;
+    done.verdicts = crate::verify::applications(&project.source, &project.hosts()).await?;
     done.tell(global, begun, json!({}));
     Ok(done.exit_code())
 }

@@ -24,7 +24,7 @@ use crate::observe::Answers;
 use crate::plan::Plan;
 use crate::ui::{Hint, Progress};
 use crate::verdict::{Outcome, Verdict};
-use crate::{cli, journal, live, observe, plan, preflight, ui};
+use crate::{cli, journal, live, observe, plan, preflight, ui, verify};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
     recorded(&args.target.inventory, async |run| apply(global, args, run).await).await
@@ -295,11 +295,15 @@ async fn carried_out(
     let changed = apply.changed.load(Ordering::Relaxed);
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
     let verified = match outcome {
-        Ok(()) => {
+        Ok(Some(verdicts)) => Ok(verdicts),
+        Ok(None) => {
             let _ = events.send(Event::PhaseStarted { title: "Run every check" });
             let _ = events.send(Event::Checking { checks: checks.len() });
-            let everything = left_out.is_empty() && !how.proven;
-            Ok(super::verify::these(&project.source, &project.hosts(), &checks, everything).await)
+            if left_out.is_empty() && !how.proven {
+                verify::everything(&project.source, &project.hosts(), &checks).await.map_err(ApplyError::from)
+            } else {
+                Ok(verify::run(&project.hosts(), &checks).await)
+            }
         }
         Err(error) => Err(error),
     };
@@ -308,7 +312,7 @@ async fn carried_out(
     drop(events);
     let _ = drawing.await;
     let verdicts = match verified {
-        Ok(verdicts) => verdicts?,
+        Ok(verdicts) => verdicts,
         Err(error) => {
             let stopped = Stopped { error, changed };
             end_journal(project, &run, Exit::word_of_run(&stopped)).await;

@@ -2,8 +2,9 @@
 //! time is up.
 
 mod exposure;
+mod whole;
 
-pub use exposure::exposure;
+pub use whole::{applications, everything};
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

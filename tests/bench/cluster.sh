@@ -5,31 +5,40 @@
 set -euo pipefail
 deploy=$(realpath "$1")
 rounds=${BENCH_ROUNDS:-5}
-folder=$(mktemp -d)
 root=${DEPLOY_LAB_ROOT:-/var/lib/deploy-lab}
-config=$root/labs/bench/ssh_config
 nodes=(m1 m2 m3 w1 w2 w3 a1 a2)
+# The cluster, and other machines for the floor of its first deploy.
+folder=$(mktemp -d)
+bare=$(mktemp -d)
 
-cat >"$folder/cluster.yaml" <<TEXT
-name: bench
+# inventory NAME NETWORK : eight machines, three octets of their addresses.
+inventory() {
+    cat <<TEXT
+name: $1
 nodes:
-  m1: { kind: manager, address: 10.97.0.11 }
-  m2: { kind: manager, address: 10.97.0.12 }
-  m3: { kind: manager, address: 10.97.0.13 }
-  w1: { kind: worker, address: 10.97.0.21 }
-  w2: { kind: worker, address: 10.97.0.22 }
-  w3: { kind: worker, address: 10.97.0.23 }
-  a1: { kind: app, address: 10.97.0.31 }
-  a2: { kind: app, address: 10.97.0.32 }
-ssh: { config: $config }
-access: { admin: [10.97.0.0/24], clients: [10.97.0.0/24] }
+  m1: { kind: manager, address: $2.11 }
+  m2: { kind: manager, address: $2.12 }
+  m3: { kind: manager, address: $2.13 }
+  w1: { kind: worker, address: $2.21 }
+  w2: { kind: worker, address: $2.22 }
+  w3: { kind: worker, address: $2.23 }
+  a1: { kind: app, address: $2.31 }
+  a2: { kind: app, address: $2.32 }
+ssh: { config: $root/labs/$1/ssh_config }
+access: { admin: [$2.0/24], clients: [$2.0/24] }
 postgresql: { memory: 512MB, cores: 2 }
 haproxy: { max_connections: 2000 }
 pgbouncer: { max_client_conn: 1000 }
 TEXT
+}
+inventory bench 10.97.0 >"$folder/cluster.yaml"
+inventory bench-floor 10.97.1 >"$bare/cluster.yaml"
+config=$root/labs/bench/ssh_config
 down() {
-    "$deploy" lab down "$folder" || true
-    rm -rf "$folder"
+    for lab in "$folder" "$bare"; do
+        "$deploy" lab down "$lab" || true
+        rm -rf "$lab"
+    done
 }
 trap down EXIT
 
@@ -68,7 +77,7 @@ against() {
         "$(awk -v floor="$1" '{ printf "%.2f\n", ($1 - $2) / floor }' <<<"$lines" | middle)"
 }
 
-bare() {
+logged_in() {
     local node
     for node in "${nodes[@]}"; do ssh -F "$config" -o ControlPath=none "$node" true & done
     wait
@@ -79,7 +88,7 @@ unpack() {
     local nodes packages node
     while IFS='|' read -r nodes packages; do
         for node in $nodes; do
-            ssh -F "$config" "$node" "mkdir -p /etc/postgresql-common/createcluster.d &&
+            ssh -F "$root/labs/bench-floor/ssh_config" "$node" "mkdir -p /etc/postgresql-common/createcluster.d &&
                 echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/bench.conf &&
                 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d &&
                 DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install ${packages//,/}" </dev/null &
@@ -110,16 +119,19 @@ reloads() {
     done
 }
 
-"$deploy" lab down "$folder" >/dev/null 2>&1 || true
-"$deploy" init "$folder" >/dev/null
+for lab in "$folder" "$bare"; do
+    "$deploy" lab down "$lab" >/dev/null 2>&1 || true
+    "$deploy" init "$lab" >/dev/null
+done
 # The first boot makes the image; the second is what it costs from a kept one.
-"$deploy" lab up "$folder" >/dev/null 2>&1
-wanted=$("$deploy" plan "$folder" | sed -n 's/^  + packages debian  \(.*\)  not installed: \(.*\)/\1|\2/p')
+"$deploy" lab up "$bare" >/dev/null 2>&1
+wanted=$("$deploy" plan "$bare" | sed -n 's/^  + packages debian  \(.*\)  not installed: \(.*\)/\1|\2/p')
 unpacked=$(seconds unpack)
-"$deploy" lab down "$folder"
+# They stand still from now on. Their disks go at the end: some file systems are slow for minutes after so many files are gone.
+"$deploy" lab kill "$bare" "${nodes[@]}" >/dev/null 2>&1
 up=$(seconds "$deploy" lab up "$folder")
 cold=$(seconds "$deploy" apply --yes "$folder")
-floor=$(median bare)
+floor=$(median logged_in)
 plan=$(probed plan "$folder" | against "$floor")
 again=$(probed apply --yes "$folder" | against "$floor")
 executions=$("$deploy" apply --yes --json "$folder" | grep -o '"[mwa][0-9]": [0-9]*' | sed 's/.*: //' | sort -n | tail -n1)

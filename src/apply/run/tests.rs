@@ -1,5 +1,8 @@
 //! Runs over hosts that answer from memory: which steps begin after a failure, and what becomes of certificates.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use time::macros::datetime;
 
 use super::*;
@@ -8,6 +11,7 @@ use crate::live::fixture;
 use crate::pki::{Authority, Trust};
 use crate::plan::PHASES;
 use crate::transport::{Recorder, Reply};
+use crate::verdict::Outcome;
 
 fn reply(stdout: &str) -> Reply {
     Reply { status: Some(0), stdout: stdout.into(), stderr: String::new() }
@@ -35,6 +39,11 @@ fn fails() -> Reply {
 /// The replies of a node that goes through all its node phases.
 fn well() -> Vec<Reply> {
     vec![bare(), done(), bare(), done(), done()]
+}
+
+/// Nothing is tried from outside then.
+fn without_filter() -> String {
+    format!("{}firewall: {{ enabled: false }}\n", fixture::THREE)
 }
 
 struct Fixture {
@@ -78,7 +87,7 @@ impl Fixture {
     }
 
     /// Runs the node phases of bare machines.
-    async fn node_phases(&self) -> Result<(), ApplyError> {
+    async fn node_phases(&self) -> Result<Option<Vec<Verdict>>, ApplyError> {
         let seen = crate::live::Observation { facts: fixture::facts(13), fields: BTreeMap::new() };
         let observed = self.recorders.keys().map(|node| (node.clone(), seen.clone())).collect();
         let mut plan = plan::build(&self.apply.source, &observed, (self.apply.clock)()).unwrap();
@@ -87,7 +96,7 @@ impl Fixture {
     }
 
     /// Runs everything that bare machines need.
-    async fn everything(&self) -> Result<(), ApplyError> {
+    async fn everything(&self) -> Result<Option<Vec<Verdict>>, ApplyError> {
         let seen = crate::live::Observation { facts: fixture::facts(13), fields: BTreeMap::new() };
         let observed = self.recorders.keys().map(|node| (node.clone(), seen.clone())).collect();
         let plan = plan::build(&self.apply.source, &observed, (self.apply.clock)()).unwrap();
@@ -184,21 +193,31 @@ async fn an_interrupted_run_begins_nothing_and_says_so_first() {
 }
 
 /// The phase of PgBouncer on a node whose certificate is replaced, ending as the replies of its step and checks say.
-async fn pgbouncer(replies: Vec<Reply>) -> (Fixture, Result<(), ApplyError>) {
+async fn pgbouncer(replies: Vec<Reply>) -> (Fixture, Result<Option<Vec<Verdict>>, ApplyError>) {
+    let names = ["pgbouncer/certificate-6432"];
+    pgbouncer_with(&names, false, replies).await
+}
+
+/// The same with these checks; where it is the last phase, all of them count.
+async fn pgbouncer_with(
+    names: &[&str],
+    last: bool,
+    replies: Vec<Reply>,
+) -> (Fixture, Result<Option<Vec<Verdict>>, ApplyError>) {
     let mut all = vec![with_certificates(), with_certificates()];
     all.extend(replies);
-    let mut it = Fixture::new(1, &[("n1", all)]);
+    let mut it = Fixture::of(&without_filter(), 1, &[("n1", all)]);
     let apply = Arc::get_mut(&mut it.apply).unwrap();
     let phase = PHASES.iter().find(|phase| phase.name == "pgbouncer").unwrap();
     let answers = observe::observe_phase(&apply.source, &apply.hosts, phase.name).await.unwrap();
     let facts = crate::live::facts(&answers.observed);
     apply.checks = plan::checks(&apply.source, &facts).unwrap();
-    apply.checks.retain(|check| check.name == "pgbouncer/certificate-6432");
+    apply.checks.retain(|check| names.contains(&check.name.as_str()) && check.node.as_str() == "n1");
     let now = (apply.clock)();
     let approved = plan::build_phase(&apply.source, phase, &answers.observed, now).unwrap().unwrap();
     let needed = [NodeName::from("n1")].into();
-    let own = apply.own_checks(&approved, &needed);
-    let ended = it.apply.cluster_phase(&approved, &needed, &own, &[]).await;
+    let proof = Proof { own: apply.own_checks(&approved, &needed), last, ..Proof::default() };
+    let ended = it.apply.cluster_phase(&approved, &needed, &proof).await;
     (it, ended)
 }
 
@@ -246,11 +265,26 @@ async fn a_phase_that_is_proven_puts_nothing_back() {
     assert_eq!(it.steps("n1"), 1);
 }
 
+#[tokio::test]
+async fn every_other_check_is_run_beside_those_of_the_last_phase_and_fails_nobody_else() {
+    let names = ["pgbouncer/certificate-6432", "haproxy/backends"];
+    let (_, ended) = pgbouncer_with(&names, true, vec![done(), reply(SERVED), reply("#0 1 no leader")]).await;
+    let verdicts = ended.unwrap().unwrap();
+    let said: Vec<(&str, Outcome)> =
+        verdicts.iter().map(|verdict| (verdict.name.as_str(), verdict.outcome)).collect();
+    assert_eq!(said, [(names[1], Outcome::Fail), (names[0], Outcome::Pass)]);
+    let (it, ended) =
+        pgbouncer_with(&names, true, vec![done(), reply(NOT_SERVED), reply("#0 0"), reply(""), done()]).await;
+    assert_eq!(put_back(&ended.unwrap_err()).len(), 1);
+    assert_eq!(it.steps("n1"), 2);
+}
+
 /// The phase of roles and databases where the run before it has started Patroni, and this is said of a leader.
-async fn databases(leader: &str) -> (Fixture, Result<(), ApplyError>) {
+async fn databases(leader: &str) -> (Fixture, Result<Option<Vec<Verdict>>, ApplyError>) {
     let replies = vec![bare(), reply(leader), bare(), done()];
     let others = || vec![bare(), bare()];
-    let mut it = Fixture::new(1, &[("n1", replies), ("n2", others()), ("n3", others())]);
+    let nodes = [("n1", replies), ("n2", others()), ("n3", others())];
+    let mut it = Fixture::of(&without_filter(), 1, &nodes);
     let apply = Arc::get_mut(&mut it.apply).unwrap();
     let phase = PHASES.iter().find(|phase| phase.name == "databases").unwrap();
     let answers = observe::observe_phase(&apply.source, &apply.hosts, phase.name).await.unwrap();
@@ -274,6 +308,7 @@ async fn roles_and_databases_are_not_made_before_there_is_a_leader() {
 #[tokio::test]
 async fn roles_and_databases_are_made_when_there_is_one() {
     let (it, ended) = databases("#0 0 the leader takes writes").await;
-    ended.unwrap();
+    // Nothing comes after them, so that all checks were run.
+    assert_eq!(ended.unwrap().unwrap().len(), 1);
     assert_eq!(it.steps("n1"), 1);
 }
