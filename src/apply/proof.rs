@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use super::{Apply, ApplyError, Event};
 use crate::cluster::NodeName;
 use crate::plan::{CheckRun, PhasePlan};
+use crate::render::RenderError;
 use crate::transport::{Exec, quote};
 use crate::verdict::{Outcome, Verdict};
 use crate::verify;
@@ -30,12 +31,14 @@ pub struct Proof<'a> {
 
 impl Apply {
     /// Waits for the checks of a phase to hold, and makes the early phases meanwhile. Behind the last phase every other check is
-    /// run as soon as those are made: the verdicts of all.
+    /// run as soon as those are made: the verdicts of all, unless one fails, which may need more time than it had.
     pub(super) async fn proven(&self, proof: &Proof<'_>) -> Result<Option<Vec<Verdict>>, ApplyError> {
-        let is_known = AtomicBool::new(false);
+        let missed = Notify::new();
         let own = async {
             let verdicts = self.verdicts(&proof.own).await;
-            is_known.store(true, Ordering::Relaxed);
+            if verdicts.iter().any(fails) {
+                missed.notify_one();
+            }
             verdicts
         };
         let others = async {
@@ -44,26 +47,31 @@ impl Apply {
             if !proof.last || !errors.is_empty() {
                 return (errors, None);
             }
-            // What was looked at before they were made is looked at again.
-            let again = is_known.load(Ordering::Relaxed);
-            let is_own = |check: &CheckRun| {
-                proof.own.iter().any(|own| own.node == check.node && own.name == check.name)
-            };
-            let left: Vec<CheckRun> =
-                self.checks.iter().filter(|check| again || !is_own(check)).cloned().collect();
-            self.say(Event::Checking { checks: left.len() });
-            (errors, Some((again, verify::everything(&self.source, &self.hosts, &left).await)))
+            tokio::select! {
+                all = self.all_others(proof) => (errors, Some(all)),
+                () = missed.notified() => (errors, None),
+            }
         };
         let (own, (errors, others)) = tokio::join!(own, others);
         let held = self.held(&proof.own, own.clone()).await;
         ApplyError::of_all(held.err().into_iter().chain(errors))?;
-        let Some((again, all)) = others else { return Ok(None) };
-        let mut all = all?;
-        if !again {
+        let Some(mut all) = others.transpose()? else { return Ok(None) };
+        if proof.early.is_empty() {
             all.extend(own);
             all.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         }
-        Ok(Some(all))
+        Ok(Some(all).filter(|all| !all.iter().any(fails)))
+    }
+
+    /// The verdicts of all checks but those of `proof`. What the early phases have changed is looked at again.
+    async fn all_others(&self, proof: &Proof<'_>) -> Result<Vec<Verdict>, RenderError> {
+        let is_own =
+            |check: &&CheckRun| proof.own.iter().any(|own| own.node == check.node && own.name == check.name);
+        let again = !proof.early.is_empty();
+        let left: Vec<CheckRun> =
+            self.checks.iter().filter(|check| again || !is_own(check)).cloned().collect();
+        self.say(Event::Checking { checks: left.len() });
+        verify::everything(&self.source, &self.hosts, &left).await
     }
 
     /// Waits for `checks` to hold.

@@ -47,9 +47,13 @@ PGBOUNCER_SIZES=/run/deploy/pgbouncer.sizes
 # that are there go on. A pause would cut a log-in off, and PgBouncer would take that for a failure: whoever came first after the
 # pause would be refused.
 pgbouncer_settles() {
+    pgbouncer_sizes=$(pgbouncer_console -t -F= -c 'SHOW CONFIG' |
+        sed -n 's/^\(default_pool_size\|reserve_pool_size\)=\([0-9]*\)=.*/SET \1=\2;/p')
+    case $pgbouncer_sizes in
     # What an earlier hold has not put back yet is what they were.
-    [ -s $PGBOUNCER_SIZES ] || pgbouncer_console -t -F= -c 'SHOW CONFIG' |
-        sed -n 's/^\(default_pool_size\|reserve_pool_size\)=\([0-9]*\)=.*/SET \1=\2;/p' >$PGBOUNCER_SIZES
+    *default_pool_size=1\;*) [ -s $PGBOUNCER_SIZES ] || printf '%s\n' "$pgbouncer_sizes" >$PGBOUNCER_SIZES ;;
+    ?*) printf '%s\n' "$pgbouncer_sizes" >$PGBOUNCER_SIZES ;;
+    esac
     # Not 0: that is no limit to a newer PgBouncer, and closes every free server of an older one.
     [ ! -s $PGBOUNCER_SIZES ] ||
         printf 'SET default_pool_size=1;\nSET reserve_pool_size=0;\n' | pgbouncer_console || true
@@ -71,8 +75,7 @@ pgbouncer_settles() {
 
 # pgbouncer_grows : pools may have as many servers as before again.
 pgbouncer_grows() {
-    [ ! -s $PGBOUNCER_SIZES ] || pgbouncer_console <$PGBOUNCER_SIZES || true
-    rm -f $PGBOUNCER_SIZES
+    [ ! -s $PGBOUNCER_SIZES ] || { pgbouncer_console <$PGBOUNCER_SIZES && rm -f $PGBOUNCER_SIZES; } || true
 }
 
 # pgbouncer_hold "HAPROXY…" ALIAS… : from now on, clients of these pools wait before a transaction begins, instead of
@@ -96,8 +99,7 @@ pgbouncer_hold() {
         waits() { [ $(($(date +%s) - begun)) -lt 15 ]; }
         leads() { for at in $proxies; do pg_isready -q -t 1 -h "$at" -p 5000 || return 1; done; }
         goes_on() {
-            [ ! -s "$sizes" ] || $PSQL <"$sizes"
-            rm -f "$sizes"
+            [ ! -s "$sizes" ] || { $PSQL <"$sizes" && rm -f "$sizes"; }
             for alias in "$@"; do $PSQL -c "RESUME \"$alias\""; done
         }
         # One answer that is missing may be chance.

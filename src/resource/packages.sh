@@ -70,8 +70,10 @@ packages_apply() {
     # What is masked as well.
     : >$PACKAGES_RELOAD
     packages_mend
-    packages_get install "$@" || { packages_get update && packages_get -f install "$@"; }
+    packages_failed=''
+    packages_get install "$@" || { packages_get update && packages_get -f install "$@"; } || packages_failed=yes
     rm -rf $PACKAGES_BIN
     [ ! -e $PACKAGES_RELOAD ] || systemctl daemon-reload
     rm -f $PACKAGES_RELOAD
+    [ -z "$packages_failed" ]
 }

@@ -216,7 +216,10 @@ mod tests {
         let (said, asked) = on_node(root.path(), systemctl, &script);
         let stale = "restart=stale\nreload=stale\n";
         let runs = format!("active=active\nenabled=enabled\n{stale}");
-        let shown = units[1..].iter().map(|unit| format!("active={unit}\nenabled=shown\nsince=7\n{stale}"));
+        let shown = units[1..].iter().map(|unit| {
+            let enabled = if *unit == "b" { "enabled" } else { "shown" };
+            format!("active={unit}\nenabled={enabled}\nsince=7\n{stale}")
+        });
         assert_eq!(said, std::iter::once(runs).chain(shown).collect::<String>());
         assert_eq!(asked.len(), 2, "{asked:?}");
         assert!(asked[1].ends_with("-- b.service free.service gone.service masked.service"), "{asked:?}");
@@ -260,6 +263,11 @@ mod tests {
         };
         assert!(asked()[0].starts_with("show"), "nobody has started it here");
         assert_eq!(asked(), ["restart a.service"]);
+        for then in ["another other\n", "another - gone\n", "another\n"] {
+            std::fs::write(root.path().join("lib/units/a.restart"), then).unwrap();
+            let unlike = asked();
+            assert!(unlike[0].starts_with("show") && unlike.len() > 2, "{then}: {unlike:?}");
+        }
         for (later, path) in ["x", "system/a.service", "system/a.service.d/by-hand.conf"].iter().enumerate() {
             newer(&format!("etc/{path}"), 100 * (later as u64 + 1));
             let unlike = asked();

@@ -51,6 +51,8 @@ units_show() {
         StateChangeTimestamp=@*) unit_since=${unit_line#*@} ;;
         esac
         if [ -z "$unit_line" ] && [ $# -gt 0 ]; then
+            # It may remember what was before the link.
+            if unit_at_boot "$1"; then unit_enabled=enabled; fi
             UNITS_STATE="$UNITS_STATE$1 ${unit_active:--} ${unit_enabled:--} ${unit_since:--}$NL"
             unit_active=''
             unit_enabled=''
@@ -126,7 +128,7 @@ units_ready() {
     UNITS_READY=''
     units_asked=''
     while [ $# -gt 0 ]; do
-        if unit_settled "$1" "$2 $3"; then
+        if unit_settled "$1" "$2" "$3"; then
             UNITS_READY="$UNITS_READY$1.service settled enabled$NL"
         else
             units_asked="$units_asked $1.service"
@@ -137,17 +139,30 @@ units_ready() {
     [ -z "$units_asked" ] || units_loaded $units_asked
 }
 
-# unit_settled UNIT "FILE…" : it starts at boot, and nothing that systemd reads of it has been written since it was last started
-# here, so that systemd knows it. That it is what it was then is not enough: systemd may know what was there in between.
+# unit_settled UNIT "RESTART FILE…" "RELOAD FILE…" : it starts at boot, the files that systemd reads are what they were when it was
+# last started here, and none of them has been written since, so that systemd knows them: it may know others that were there in
+# between, and the clock may have been wrong.
 unit_settled() {
     unit_at_boot "$1.service" || return 1
-    [ -e "$UNIT_STAMPS/$1.restart" ] || return 1
+    [ -r "$UNIT_STAMPS/$1.restart" ] || return 1
     for unit_file in "/etc/systemd/system/$1.service" "/etc/systemd/system/$1.service.d" \
-        "/etc/systemd/system/$1.service.d/"* $2; do
+        "/etc/systemd/system/$1.service.d/"* $2 $3; do
         case $unit_file in /etc/systemd/*) ;; *) continue ;; esac
         # shellcheck disable=SC3013 # Debian's sh has it
         if [ "$unit_file" -nt "$UNIT_STAMPS/$1.restart" ]; then return 1; fi
     done
+    read -r unit_started <"$UNIT_STAMPS/$1.restart"
+    unit_started="$unit_started end"
+    unit_known "$2"
+    UNIT_KNOWN="$UNIT_KNOWN end"
+    for unit_file in $2; do
+        case $unit_file in
+        /etc/systemd/*) [ "${UNIT_KNOWN%% *}" = "${unit_started%% *}" ] || return 1 ;;
+        esac
+        UNIT_KNOWN=${UNIT_KNOWN#* }
+        unit_started=${unit_started#* }
+    done
+    [ "$UNIT_KNOWN" = "$unit_started" ]
 }
 
 # units_loaded UNIT… : asks systemd about these.
