@@ -244,7 +244,7 @@ fn asked() -> Vec<Scene> {
         shop("plan-file-not-sealed", apply).file("plan.age", "{}\n"),
         shop("plan-file-of-somebody-else", apply).file("plan.age", sealed("{}").0),
         opened(plan("plan-file-no-plan", "hello")),
-        opened(plan("plan-file-not-whole", "{ \"format\": 1 }")),
+        opened(plan("plan-file-not-whole", "{ \"format\": 2 }")),
         opened(plan("plan-file-of-another-version", "{ \"format\": 99 }")),
         shop("select-node-unknown", &["plan", ".", "--on", "n1,w2"]),
         shop("select-role-unknown", &["plan", ".", "--on", "@patrony"]),
