@@ -22,6 +22,8 @@ pub mod resource;
 pub mod role;
 pub mod script;
 pub mod secrets;
+#[cfg(test)]
+mod stand_in;
 pub mod status;
 pub mod transport;
 pub mod ui;

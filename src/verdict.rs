@@ -34,6 +34,13 @@ pub struct Verdict {
     pub reason: String,
 }
 
+impl Verdict {
+    /// Whether it did not hold in time.
+    pub fn fails(&self) -> bool {
+        self.outcome == Outcome::Fail
+    }
+}
+
 /// What `verify --json` and `check --json` print.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Verdicts<'a> {

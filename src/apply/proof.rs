@@ -7,12 +7,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 
+use super::restore::is_of;
 use super::{Apply, ApplyError, Event};
 use crate::cluster::NodeName;
 use crate::plan::{CheckRun, PhasePlan};
 use crate::render::RenderError;
 use crate::transport::{Exec, quote};
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::Verdict;
 use crate::verify;
 
 /// How long a node may take to print the end of its journal.
@@ -36,7 +37,7 @@ impl Apply {
         let missed = Notify::new();
         let own = async {
             let verdicts = self.verdicts(&proof.own).await;
-            if verdicts.iter().any(fails) {
+            if verdicts.iter().any(Verdict::fails) {
                 missed.notify_one();
             }
             verdicts
@@ -58,9 +59,8 @@ impl Apply {
         let Some(mut all) = others.transpose()? else { return Ok(None) };
         if proof.early.is_empty() {
             all.extend(own);
-            all.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
         }
-        Ok(Some(all).filter(|all| !all.iter().any(fails)))
+        Ok(Some(verify::in_order(all)).filter(|all| !all.iter().any(Verdict::fails)))
     }
 
     /// The verdicts of all checks but those of `proof`. What the early phases have changed is looked at again.
@@ -82,7 +82,7 @@ impl Apply {
 
     /// Whether those `checks` hold that have these verdicts.
     async fn held(&self, checks: &[CheckRun], mut verdicts: Vec<Verdict>) -> Result<(), ApplyError> {
-        verdicts.retain(fails);
+        verdicts.retain(Verdict::fails);
         if verdicts.is_empty() {
             return Ok(());
         }
@@ -93,7 +93,7 @@ impl Apply {
     /// Those of `checks` that do not hold.
     pub(super) async fn failing(&self, checks: &[CheckRun]) -> Vec<Verdict> {
         let mut verdicts = self.verdicts(checks).await;
-        verdicts.retain(fails);
+        verdicts.retain(Verdict::fails);
         verdicts
     }
 
@@ -113,8 +113,7 @@ impl Apply {
     async fn last_words(&self, checks: &[CheckRun], failed: &[Verdict]) -> BTreeMap<NodeName, String> {
         let mut units: BTreeMap<&NodeName, BTreeSet<&String>> = BTreeMap::new();
         for verdict in failed {
-            let same = |check: &&CheckRun| check.node == verdict.node && check.name == verdict.name;
-            let of = checks.iter().filter(same).flat_map(|check| &check.units);
+            let of = checks.iter().filter(|check| is_of(verdict, check)).flat_map(|check| &check.units);
             units.entry(&verdict.node).or_default().extend(of);
         }
         let asked = units.into_iter().filter(|(_, units)| !units.is_empty()).map(async |(node, units)| {
@@ -128,8 +127,4 @@ impl Apply {
         });
         join_all(asked).await.into_iter().flatten().collect()
     }
-}
-
-fn fails(verdict: &Verdict) -> bool {
-    verdict.outcome == Outcome::Fail
 }

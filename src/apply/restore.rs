@@ -58,7 +58,7 @@ impl Apply {
     }
 }
 
-fn is_of(verdict: &Verdict, check: &CheckRun) -> bool {
+pub(super) fn is_of(verdict: &Verdict, check: &CheckRun) -> bool {
     verdict.node == check.node && verdict.name == check.name
 }
 

@@ -17,7 +17,7 @@ use crate::observe::Answers;
 use crate::render::{Application, Choice, Chosen, applications, backend};
 use crate::status::ApplicationStatus;
 use crate::ui::Hint;
-use crate::{plan, ui};
+use crate::{plan, ui, verify};
 
 pub async fn run(global: &Global, args: &App) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
@@ -66,7 +66,7 @@ async fn choose(
     plan.keep(|_, change| is_choice(change));
     confirm(global, yes, &plan)?;
     let mut done = carry_out_so(project, plan, How::proven()).await?;
-    done.verdicts = crate::verify::applications(&project.source, &project.hosts()).await?;
+    done.verdicts = verify::applications(&project.source, &project.hosts()).await?;
     done.tell(global, begun, json!({}));
     Ok(done.exit_code())
 }

@@ -23,7 +23,7 @@ use crate::journal::{Heading, Record, Wanted};
 use crate::observe::Answers;
 use crate::plan::Plan;
 use crate::ui::{Hint, Progress};
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::Verdict;
 use crate::{cli, journal, live, observe, plan, preflight, ui, verify};
 
 pub async fn run(global: &Global, args: &cli::Apply) -> Result<ExitCode> {
@@ -103,7 +103,7 @@ pub async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()>
     let verdicts = preflight::of(&project.source, &project.hosts(), &answers).await;
     let unfit: Vec<String> = verdicts
         .iter()
-        .filter(|verdict| verdict.outcome == Outcome::Fail)
+        .filter(|verdict| verdict.fails())
         .map(|verdict| format!("{}: {}: {}", verdict.node, verdict.name, verdict.reason))
         .collect();
     if unfit.is_empty() {
@@ -200,7 +200,7 @@ pub struct Done {
 impl Done {
     /// Whether every check holds.
     pub fn verified(&self) -> bool {
-        self.verdicts.iter().all(|verdict| verdict.outcome != Outcome::Fail)
+        !self.verdicts.iter().any(Verdict::fails)
     }
 
     /// How it ended.

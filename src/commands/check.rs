@@ -8,7 +8,7 @@ use super::Global;
 use super::project::Project;
 use crate::cli::Target;
 use crate::exit::Exit;
-use crate::verdict::{Outcome, Verdict, Verdicts};
+use crate::verdict::{Verdict, Verdicts};
 use crate::{preflight, ui};
 
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
@@ -33,7 +33,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
 
 /// Of a node that does not answer nothing is known, whatever the others are like.
 fn ended(verdicts: &[Verdict]) -> Exit {
-    let failed: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.outcome == Outcome::Fail).collect();
+    let failed: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.fails()).collect();
     if failed.iter().any(|verdict| verdict.name == "reachable") {
         Exit::Unreachable
     } else if failed.is_empty() {
@@ -52,6 +52,7 @@ fn words(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Outcome;
 
     #[test]
     fn a_node_that_does_not_answer_is_not_called_unfit() {

@@ -18,7 +18,7 @@ use crate::cluster::NodeName;
 use crate::exit::Exit;
 use crate::live;
 use crate::ui::{self, Hint};
-use crate::verdict::Outcome;
+use crate::verdict::Verdict;
 use crate::{observe, plan, verify};
 
 pub async fn run(global: &Global, command: &Redis) -> Result<ExitCode> {
@@ -68,7 +68,7 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
     let checks: Vec<_> =
         checks.into_iter().filter(|check| own(&check.phase) || check.name == "haproxy/redis").collect();
     let verdicts = ui::waiting(&hosts, verify::run(&hosts, &checks)).await;
-    let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
+    let failed = verdicts.iter().any(Verdict::fails);
     if global.json {
         ui::json(&json!({
             "from": from, "to": to, "paused_ms": u64::try_from(paused.as_millis()).unwrap_or(u64::MAX), "checks": verdicts,

@@ -24,7 +24,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     } else {
         ui::report(&text(&verdicts, true));
     }
-    let failed = verdicts.iter().any(|verdict| verdict.outcome == Outcome::Fail);
+    let failed = verdicts.iter().any(Verdict::fails);
     Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
 }
 

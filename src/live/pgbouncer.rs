@@ -180,7 +180,7 @@ mod tests {
         let at = root.to_string_lossy();
         std::fs::create_dir_all(root.join("run")).unwrap();
         let console = format!(
-            "#!/bin/sh\ncase $* in
+            "case $* in
             *'SHOW CONFIG') printf 'default_pool_size={size}=20=yes\\nmin_pool_size=0=0=yes\\nreserve_pool_size=3=0=yes\\n' ;;
             *'SHOW POOLS') echo look >>{at}/told
                 echo database,user,sv_login
@@ -189,9 +189,7 @@ mod tests {
             *) cat >>{at}/told ;;
             esac\n"
         );
-        let program = root.join("timeout");
-        std::fs::write(&program, console).unwrap();
-        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        crate::stand_in::program(&root.join("timeout"), &console);
         let script = format!("{}\nPATH={at}:$PATH\n{script}", crate::live::SHELL)
             .replace("/run/deploy", &format!("{at}/run"));
         assert!(std::process::Command::new("sh").arg("-ec").arg(script).status().unwrap().success());

@@ -241,7 +241,8 @@ mod tests {
     #[test]
     fn each_input_that_moved_is_named() {
         let before = source(THREE, Trust::settled("ca", "0"));
-        let (saved, _) = saved(&before, &bare(&before));
+        let (mut saved, _) = saved(&before, &bare(&before));
+        saved.inputs.functions = "another build's".into();
         let mut after = source(THREE, Trust::settled("other", "0"));
         after.library.templates.insert("base/hosts.j2".into(), "changed".into());
         after.secrets.insert("postgresql/new".into(), crate::secrets::Secret::new("x"));
@@ -249,6 +250,7 @@ mod tests {
         assert_eq!(
             moved,
             [
+                concat!("deploy was another build of ", env!("CARGO_PKG_VERSION")),
                 "the inventory has changed",
                 "templates/base/hosts.j2 has changed",
                 "the secret postgresql/new has changed",

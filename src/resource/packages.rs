@@ -39,7 +39,6 @@ impl Resource for Packages {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
     /// What the systemctl of `commands`, the one that packages are given, has asked the node's own.
@@ -49,8 +48,7 @@ mod tests {
         let own = root.path().join("usr/bin/systemctl");
         std::fs::create_dir_all(own.parent().unwrap()).unwrap();
         std::fs::create_dir_all(root.path().join("run")).unwrap();
-        std::fs::write(&own, format!("#!/bin/sh\necho \"$*\" >>{at}/asked\n")).unwrap();
-        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+        crate::stand_in::program(&own, &format!("echo \"$*\" >>{at}/asked\n"));
         let script =
             format!("{}\npackages_lazy\nPATH=$PACKAGES_BIN:$PATH\n{commands}", crate::resource::SHELL)
                 .replace("/var/lib/deploy", &format!("{at}/lib"))

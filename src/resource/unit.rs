@@ -179,12 +179,9 @@ mod tests {
     /// What a script says on a node whose folders are below `root`, and what systemd was asked there; `systemctl` is the body of
     /// its stand-in.
     fn on_node(root: &std::path::Path, systemctl: &str, script: &str) -> (String, Vec<String>) {
-        use std::os::unix::fs::PermissionsExt;
         let at = root.to_string_lossy();
-        let program = root.join("systemctl");
-        let body = format!("#!/bin/sh\necho \"${{SYSTEMD_OFFLINE:+offline }}$*\" >>{at}/asked\n{systemctl}");
-        std::fs::write(&program, body).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let body = format!("echo \"${{SYSTEMD_OFFLINE:+offline }}$*\" >>{at}/asked\n{systemctl}");
+        crate::stand_in::program(&root.join("systemctl"), &body);
         let script = format!("{}\nPATH={at}:$PATH\n{script}", crate::resource::SHELL)
             .replace("/var/lib/deploy", &format!("{at}/lib"))
             .replace("/etc/systemd", &format!("{at}/etc"))

@@ -10,7 +10,6 @@ use super::waiting::{beat, busy};
 use crate::apply::Event;
 use crate::cluster::NodeName;
 use crate::observe::Hosts;
-use crate::verdict::Outcome;
 
 /// Draws events until their sender is gone.
 pub struct Progress {
@@ -88,7 +87,7 @@ impl Progress {
             Event::Checking { checks } => self.checks += checks,
             Event::Checked(verdict) => {
                 self.checks = self.checks.saturating_sub(1);
-                if verdict.outcome == Outcome::Fail {
+                if verdict.fails() {
                     self.say(&format!("{:<12} {}: {}", verdict.node, verdict.name, verdict.reason));
                 }
             }

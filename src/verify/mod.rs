@@ -41,8 +41,13 @@ pub async fn run(hosts: &Hosts, checks: &[CheckRun]) -> Vec<Verdict> {
     while let Some(joined) = tasks.join_next().await {
         all.extend(joined.unwrap_or_default());
     }
-    all.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
-    all
+    in_order(all)
+}
+
+/// By name and node.
+pub fn in_order(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    verdicts.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
+    verdicts
 }
 
 /// Each check is a function in a subshell with its own variables; they run side by side.

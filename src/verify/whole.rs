@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Outcome, Verdict, exposure, run};
+use super::{Verdict, exposure, run};
 use crate::live;
 use crate::observe::{self, Hosts};
 use crate::plan::CheckRun;
@@ -54,7 +54,7 @@ async fn held_once(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>, Rende
     loop {
         let answers = observe::observe_only(hosts, &asked).await?;
         let verdicts = live::held_once(source, &answers.observed);
-        if Instant::now() >= end || verdicts.iter().all(|verdict| verdict.outcome != Outcome::Fail) {
+        if Instant::now() >= end || !verdicts.iter().any(Verdict::fails) {
             return Ok(verdicts);
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
