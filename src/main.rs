@@ -23,8 +23,15 @@ fn main() -> ExitCode {
         .build()
         .map_err(anyhow::Error::new)
         .and_then(|runtime| runtime.block_on(commands::run(cli)));
-    ended.unwrap_or_else(|error| {
+    let exit = ended.unwrap_or_else(|error| {
         ui::failed(&error);
         Exit::of(&error).into()
-    })
+    });
+    match ui::lost() {
+        Some(error) if exit == ExitCode::SUCCESS => {
+            ui::failed(&anyhow::anyhow!("cannot write to standard output: {error}"));
+            Exit::Error.into()
+        }
+        _ => exit,
+    }
 }

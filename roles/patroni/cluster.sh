@@ -1,5 +1,6 @@
 #!/bin/sh
-# There is one leader, and every planned member runs on its timeline without lagging behind.
+# There is one leader, and every planned member runs on its timeline without lagging behind. Here PostgreSQL can read who may
+# log in: it starts with no line that it cannot.
 # ADDRESS: of this node, as in a URL. MEMBERS: names, parted by spaces. MAX_LAG: bytes.
 tls=/etc/patroni/tls
 if ! cluster=$(curl --silent --show-error --fail --max-time 5 --cacert "$tls/ca.crt" \
@@ -35,6 +36,8 @@ WITH planned AS (
     UNION ALL
     SELECT name || ' lags ' || lag || ' bytes' FROM member JOIN planned USING (name)
     WHERE CASE WHEN lag ~ '^[0-9]+$' THEN lag::numeric > :max_lag ELSE lag IS NOT NULL END
+    UNION ALL
+    SELECT 'pg_hba.conf, line ' || line_number || ': ' || error FROM pg_hba_file_rules WHERE error IS NOT NULL
 )
 SELECT string_agg(text, '; ') FROM problem;
 SQL

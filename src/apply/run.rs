@@ -229,7 +229,7 @@ impl Apply {
     /// Makes the changes of one step, and confirms those that want it over a new connection.
     pub(super) async fn make(&self, phase: &'static Phase, step: Step) -> Result<(), ApplyError> {
         let Step { node, changes } = step;
-        let Some(host) = self.hosts.get(&node) else { return Ok(()) };
+        let Some(host) = self.hosts.get(&node) else { return Err(ApplyError::NotBegun([node].into())) };
         let begun = Instant::now();
         let title = phase.title;
         self.say(Event::StepStarted { node: node.clone(), phase: title, changes: changes.len() });

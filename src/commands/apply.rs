@@ -95,12 +95,10 @@ pub async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()>
         .filter(|(_, _, change)| change.id.kind == "packages")
         .map(|(_, node, _)| node)
         .collect();
-    let observed = project.observed.iter().filter(|(node, _)| news.contains(node));
-    let answers = Answers {
-        observed: observed.map(|(node, seen)| (node.clone(), seen.clone())).collect(),
-        ..Answers::default()
-    };
-    let verdicts = preflight::of(&project.source, &project.hosts(), &answers).await;
+    // The others are there already: who holds a virtual address, and whom a new node reaches.
+    let answers = Answers { observed: project.observed.clone(), ..Answers::default() };
+    let verdicts =
+        preflight::of(&project.source, &project.hosts(), &answers, |node| news.contains(node)).await;
     let unfit: Vec<String> = verdicts
         .iter()
         .filter(|verdict| verdict.fails())

@@ -4,6 +4,7 @@
 mod access;
 mod applications;
 mod databases;
+mod hba;
 mod names;
 mod nodes;
 mod parameters;

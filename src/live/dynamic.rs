@@ -121,6 +121,9 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
             }
         }
     }
+    if source.cluster.inventory.postgresql.memory.is_none() {
+        keep_near(source, &mut wanted_parameters, old_parameters.as_ref());
+    }
     let renderer = Renderer::new(source, first, node, facts);
     let lines = match source.library.roles.get("patroni") {
         Some(manifest) => pg_hba(&renderer.template(manifest, crate::render::PG_HBA)?.0),
@@ -141,6 +144,23 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Planned, LiveErro
     let mut change = change(source, &current, &whole, revision, &restart);
     change.adopt = adopt(source, old_parameters.as_ref(), &wanted_parameters);
     Ok((Some((Configuration { restart, lowered }, (holder, change))), notes))
+}
+
+/// Keeps sizes that would hardly change: another kernel has some MiB more or less of the same RAM, and that is worth no restart.
+fn keep_near(source: &Source, wanted: &mut BTreeMap<String, String>, old: Option<&Value>) {
+    let named = &source.cluster.inventory.postgresql.parameters;
+    let size = |text: &str| {
+        let unit = text.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned();
+        Some((text.strip_suffix(&unit)?.parse::<u64>().ok()?, unit))
+    };
+    for key in SIZED.into_iter().filter(|key| !named.contains_key(*key)) {
+        let Some(old) = old.and_then(|old| old.get(key)).and_then(Value::as_str) else { continue };
+        let Some(new) = wanted.get_mut(key) else { continue };
+        let (Some((before, unit)), Some((after, other))) = (size(old), size(new)) else { continue };
+        if !unit.is_empty() && unit == other && before.abs_diff(after) * 20 <= before {
+            old.clone_into(new);
+        }
+    }
 }
 
 /// What the smallest worker that answers has for PostgreSQL, and what a Redis beside it takes; both in MiB.
@@ -237,4 +257,31 @@ fn pretty(map: &Map<String, Value>) -> String {
         return String::new();
     }
     serde_json::to_string_pretty(&Value::Object(map.clone())).map(|text| text + "\n").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::tests::{INVENTORY, bare, running, source, source_of, written};
+
+    #[test]
+    fn another_kernel_s_idea_of_the_same_ram_changes_no_size() {
+        let source = source();
+        let configuration = written(&source, &bare(&source, 13)).unwrap();
+        let with = |wanted: &Source, ram: u64| {
+            let mut observed = running(&source, 13, &configuration);
+            for seen in observed.values_mut() {
+                seen.facts.ram_mib = ram;
+            }
+            written(wanted, &observed)
+        };
+        assert_eq!(with(&source, 4093), None);
+        let more = with(&source, 8192).unwrap();
+        assert_eq!(more["postgresql"]["parameters"]["shared_buffers"], "2048MB");
+        // What the inventory says is taken as it is.
+        let text = format!("{INVENTORY}postgresql: {{ parameters: {{ shared_buffers: 1000MB }} }}\n");
+        let named = with(&source_of(&text), 4093).unwrap();
+        assert_eq!(named["postgresql"]["parameters"]["shared_buffers"], "1000MB");
+        assert_eq!(named["postgresql"]["parameters"]["effective_cache_size"], "3072MB");
+    }
 }

@@ -74,6 +74,24 @@ pub fn probe(source: &Source, node: &NodeName) -> Call {
     Call::new("members_probe", [certificate, address, mount].into_iter().chain(directories))
 }
 
+/// Refuses to leave the leader behind: HAProxy would lead to no member that takes writes, and nobody would take its place,
+/// because it still leads.
+pub fn leader_stays(source: &Source, observed: &Observed) -> Result<(), Refusal> {
+    let view = ClusterView::read(source, observed);
+    let Some(leader) = view.as_ref().and_then(ClusterView::leader) else { return Ok(()) };
+    if source.cluster.with_role("patroni").any(|(node, _)| node.as_str() == leader.name) {
+        return Ok(());
+    }
+    let to = view.iter().flat_map(|view| &view.members).find(|member| member.role == "sync_standby");
+    let to = to.map_or_else(|| "MEMBER".to_owned(), |member| member.name.clone());
+    Err(Refusal {
+        what: format!("{} leads PostgreSQL, and the inventory no longer has it as a member", leader.name),
+        hint: format!(
+            "move the leadership first, on a worker: `patronictl -c /etc/patroni/config.yml switchover --candidate {to}`"
+        ),
+    })
+}
+
 /// Refuses to make data where the mount that it belongs on is not there.
 pub fn mounted(source: &Source, observed: &Observed) -> Result<(), Refusal> {
     let Some(mount) = &source.cluster.inventory.postgresql.data_mount else { return Ok(()) };
@@ -131,4 +149,25 @@ pub fn has_data(source: &Source, observed: &Observed) -> bool {
         fields(observed, node, &id())
             .is_some_and(|seen| seen.contains_key("data") && seen.get("owner") == Some(&ours))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::tests::{INVENTORY, bare, running, source, source_of};
+
+    #[test]
+    fn a_leader_that_would_leave_is_refused() {
+        let observed = running(&source(), 13, &serde_json::json!({}));
+        assert_eq!(leader_stays(&source(), &observed), Ok(()));
+        let without = |node: &str| {
+            let line = |line: &&str| !line.trim_start().starts_with(&format!("{node}:"));
+            source_of(&INVENTORY.lines().filter(line).collect::<Vec<_>>().join("\n"))
+        };
+        let refusal = leader_stays(&without("w1"), &observed).unwrap_err();
+        assert!(refusal.what.contains("w1 leads PostgreSQL"), "{refusal:?}");
+        assert!(refusal.hint.ends_with("--candidate w2`"), "{refusal:?}");
+        assert_eq!(leader_stays(&without("w3"), &observed), Ok(()));
+        assert_eq!(leader_stays(&without("w1"), &bare(&source(), 13)), Ok(()), "nobody leads yet");
+    }
 }

@@ -1,8 +1,9 @@
 //! What the inventory says that does not fit the machines, once they have said what they are. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observed, dynamic, keepalived};
+use crate::cluster::NodeName;
 use crate::inventory::{Places, Problem, check_memory, check_release, placed};
 use crate::render::Source;
 
@@ -10,13 +11,29 @@ use crate::render::Source;
 /// PostgreSQL or their RAM cannot take.
 pub fn misfits(source: &Source, places: &Places, observed: &Observed) -> Vec<Problem> {
     let inventory = &source.cluster.inventory;
-    let workers = source.cluster.with_role("patroni").filter_map(|(node, _)| observed.get(node));
-    let releases: BTreeSet<u8> = workers.map(|seen| seen.facts.postgresql()).collect();
+    let workers = source.cluster.with_role("patroni");
+    let releases: BTreeMap<&NodeName, u8> =
+        workers.filter_map(|(node, _)| Some((node, observed.get(node)?.facts.postgresql()))).collect();
     let mut problems = placed(places, keepalived::misfits(source, observed));
+    problems.extend(placed(places, mixed(&releases)));
+    let releases: BTreeSet<u8> = releases.into_values().collect();
     problems.extend(releases.into_iter().flat_map(|it| check_release(inventory, places, u32::from(it))));
     let memory = dynamic::memory(source, observed);
     problems.extend(memory.into_iter().flat_map(|(mib, _)| check_memory(inventory, places, mib)));
     problems
+}
+
+/// Workers whose PostgreSQL cannot copy that of the first.
+fn mixed(releases: &BTreeMap<&NodeName, u8>) -> Vec<(Vec<String>, String, String)> {
+    let Some((first, release)) = releases.first_key_value() else { return Vec::new() };
+    let others = releases.iter().filter(|(_, other)| *other != release);
+    let misfit = |(node, other): (&&NodeName, &u8)| {
+        let what =
+            format!("{node} has PostgreSQL {other}, and {first} has {release}: neither can copy the other");
+        let hint = "give all workers the same release of Debian";
+        (vec!["nodes".to_owned(), node.to_string()], what, hint.to_owned())
+    };
+    others.map(misfit).collect()
 }
 
 #[cfg(test)]
@@ -34,7 +51,7 @@ mod tests {
         let (_, places) = parse("test.yaml", &text).unwrap();
         let seen = machines.map(|(debian, ram_mib)| {
             let facts = crate::render::Facts { ram_mib, ..facts(debian) };
-            Observation { facts, fields: std::collections::BTreeMap::new() }
+            Observation { facts, fields: BTreeMap::new() }
         });
         let observed = source.cluster.nodes.keys().cloned().zip(seen).collect();
         let problems = misfits(&source, &places, &observed);
@@ -46,7 +63,14 @@ mod tests {
         let more = "postgresql:\n  parameters:\n    transaction_timeout: 5s\n";
         assert_eq!(wrong(more, [(13, 4096), (13, 4096), (13, 4096)]), []);
         let lacks = (8, "PostgreSQL 15 has no parameter `transaction_timeout`".to_owned());
-        assert_eq!(wrong(more, [(13, 4096), (12, 4096), (12, 4096)]), [lacks]);
+        assert_eq!(wrong(more, [(12, 4096); 3]), [lacks]);
+    }
+
+    #[test]
+    fn workers_with_another_postgresql_than_the_first_are_refused() {
+        let other = (5, "n3 has PostgreSQL 15, and n1 has 17: neither can copy the other".to_owned());
+        assert_eq!(wrong("", [(13, 4096), (13, 4096), (12, 4096)]), [other]);
+        assert_eq!(wrong("", [(13, 4096); 3]), []);
     }
 
     #[test]

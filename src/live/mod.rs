@@ -138,6 +138,7 @@ pub fn changes(
     match phase {
         "etcd" => Ok((etcd::changes(source, observed)?, Vec::new())),
         "patroni" => {
+            members::leader_stays(source, observed)?;
             members::mounted(source, observed)?;
             let mut all = members::ownership(source, observed)?;
             let (configuration, notes) = dynamic::changes(source, observed)?;

@@ -39,6 +39,8 @@ pub fn parameters(inventory: &Inventory, ram_mib: u64, cores: u32) -> BTreeMap<S
         ("max_parallel_workers_per_gather", cores.div_ceil(2).min(4).to_string()),
         ("max_prepared_transactions", "0".into()),
         ("max_replication_slots", "10".into()),
+        // A replica that does not come back must not fill the leader's disk.
+        ("max_slot_wal_keep_size", "10GB".into()),
         ("max_wal_senders", "10".into()),
         ("max_wal_size", "4GB".into()),
         ("max_worker_processes", cores.max(8).to_string()),

@@ -116,6 +116,13 @@ fn clock(answer: &Answer) -> Found {
 }
 
 fn hostname(answer: &Answer, facts: &Facts) -> Found {
+    if answer.get("hosts_of_cloud") == "yes" {
+        return fail(
+            "its user data has cloud-init write /etc/hosts anew at every boot, without the names of the cluster; take \
+             `manage_etc_hosts` out of it, or put `manage_etc_hosts: false` into /var/lib/cloud/instance/user-data.txt"
+                .into(),
+        );
+    }
     if answer.get("named") == "yes" {
         return pass();
     }

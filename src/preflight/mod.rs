@@ -40,13 +40,19 @@ pub fn identity(error: Option<String>) -> Verdict {
 /// Runs every check on every node, in the order of [`CHECKS`] and the nodes' names.
 pub async fn run(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>, RenderError> {
     let answers = observe::observe(source, hosts).await?;
-    Ok(of(source, hosts, &answers).await)
+    Ok(of(source, hosts, &answers, |_| true).await)
 }
 
-/// The same on the nodes that have been observed already.
-pub async fn of(source: &Source, hosts: &Hosts, answers: &Answers) -> Vec<Verdict> {
+/// The same for those nodes that are `meant`, when all have been observed already.
+pub async fn of(
+    source: &Source,
+    hosts: &Hosts,
+    answers: &Answers,
+    meant: impl Fn(&NodeName) -> bool,
+) -> Vec<Verdict> {
+    let observed = || answers.observed.iter().filter(|(node, _)| meant(node));
     let mut tasks = JoinSet::new();
-    for node in answers.observed.keys() {
+    for (node, _) in observed() {
         let Some(host) = hosts.get(node).map(Arc::clone) else { continue };
         let (node, script) = (node.clone(), script(source, node));
         tasks.spawn(async move {
@@ -70,7 +76,7 @@ pub async fn of(source: &Source, hosts: &Hosts, answers: &Answers) -> Vec<Verdic
             .collect(),
     };
     let mut verdicts = Vec::new();
-    for (node, seen) in &answers.observed {
+    for (node, seen) in observed() {
         for name in ["reachable", "root"] {
             verdicts.push(verdict(name, node, (Outcome::Pass, String::new())));
         }

@@ -6,6 +6,8 @@ printf 'clock=%s\n' "$(date +%s.%N)"
 preflight_system() {
     printf 'disk=%s\n' "$(df -Pk /var | awk 'NR == 2 { print $4 }')"
     if getent hosts "$(uname -n)" >/dev/null; then echo named=yes; else echo named=no; fi
+    # What a machine was made with outranks the file by which the role base forbids it.
+    if grep -Eqs '^manage_etc_hosts: *(true|True|template)' /var/lib/cloud/instance/user-data.txt; then echo hosts_of_cloud=yes; fi
 }
 
 # preflight_mount DIRECTORY : what is mounted there, with its options and free KiB.

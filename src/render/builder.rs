@@ -200,6 +200,8 @@ impl<'a> Builder<'a> {
             self.node.roles.iter().all(|role| ["base", "firewall", "patroni"].contains(&role.as_str()));
         if runs("patroni") && only_database {
             values.insert("vm.overcommit_memory".into(), "2".into());
+            // The kernel's own half of the RAM is less than what `sizing.rs` lets PostgreSQL have.
+            values.insert("vm.overcommit_ratio".into(), "80".into());
         } else if runs("redis") && !runs("patroni") {
             values.insert("vm.overcommit_memory".into(), "1".into());
         }

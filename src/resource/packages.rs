@@ -30,7 +30,8 @@ impl Resource for Packages {
         if missing.is_empty() {
             return Ok(None);
         }
-        let args = [self.hold.join(" ")].into_iter().chain(self.names.iter().cloned());
+        // Not those that are there: apt would upgrade each that it knows a newer version of, and that restarts its service.
+        let args = [self.hold.join(" ")].into_iter().chain(missing.iter().map(|name| (*name).to_owned()));
         let call = Call::new("packages_apply", args);
         let reason = format!("not installed: {}", missing.join(", "));
         Ok(Some(Change::new(self.id(), Verb::Create, reason, Order::Install, call)))
@@ -40,6 +41,23 @@ impl Resource for Packages {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_installed_is_not_upgraded_beside_what_is_not() {
+        let packages = Packages {
+            names: ["etcd-server", "keepalived"].map(str::to_owned).to_vec(),
+            hold: vec!["keepalived".into()],
+        };
+        let context =
+            Context { changing: &std::collections::BTreeSet::new(), now: time::OffsetDateTime::UNIX_EPOCH };
+        let mut seen = Fields::from([("etcd-server".to_owned(), "3.5.16".to_owned())]);
+        let change = packages.compare(&seen, &context).unwrap().unwrap();
+        assert_eq!(crate::script::line(&change.calls[0].1), "packages_apply keepalived keepalived");
+        seen.insert("keepalived".into(), "2.3.3".into());
+        assert!(packages.compare(&seen, &context).unwrap().is_none());
+    }
 
     /// What the systemctl of `commands`, the one that packages are given, has asked the node's own.
     fn asked(commands: &str) -> Vec<String> {

@@ -27,13 +27,28 @@ pub use secrets::{Origin, RecipientRow, SecretRow, recipients, secrets};
 pub use status::status;
 pub use waiting::waiting;
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use crate::secrets::Secret;
 
+/// Why something could not be printed to standard output.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
 /// Prints to standard output; a closed pipe is nobody's error.
 pub fn data(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        // A run that has begun goes on; how the command ends says it.
+        let _ = LOST.set(error);
+    }
+}
+
+/// Why standard output has not got all of what was printed, if it has not.
+pub fn lost() -> Option<&'static io::Error> {
+    LOST.get()
 }
 
 /// Prints to standard output what belongs in a log, too. Never a secret.
@@ -64,7 +79,7 @@ fn talk_stamped(line: &str) {
 
 /// Prints a line to standard error without keeping it.
 fn talk_only(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Prints an error with its causes, and its hint last.
@@ -87,21 +102,21 @@ pub fn heed_no_color() {
 
 /// Asks a question that only `yes` answers. Without a terminal nobody can, and the answer is no.
 pub fn confirm(question: &str) -> bool {
-    if !std::io::stdin().is_terminal() {
+    if !io::stdin().is_terminal() {
         return false;
     }
-    let _ = write!(std::io::stderr().lock(), "{question} Only `yes` goes on: ");
+    let _ = write!(io::stderr().lock(), "{question} Only `yes` goes on: ");
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
 /// Asks for a secret on the terminal, without showing what is typed.
-pub fn secret(question: &str) -> std::io::Result<Secret> {
-    let _ = write!(std::io::stderr().lock(), "{question}");
+pub fn secret(question: &str) -> io::Result<Secret> {
+    let _ = write!(io::stderr().lock(), "{question}");
     console::Term::stderr().read_secure_line().map(Secret::new)
 }
 
 /// Whether somebody can be asked.
 pub fn interactive() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }

@@ -60,9 +60,11 @@ impl Default for Redis {
 }
 
 impl Redis {
-    /// Bytes for data on a machine; `shared` with PostgreSQL or not.
+    /// Bytes for data on a machine; `shared` with PostgreSQL or not. In steps of 64 MiB, because another kernel has some MiB
+    /// more or less of the same RAM.
     pub fn bytes(&self, ram_mib: u64, shared: bool) -> u64 {
-        let default = if shared { ram_mib / 8 } else { ram_mib / 2 };
+        let part = if shared { ram_mib / 8 } else { ram_mib / 2 };
+        let default = (part / 64).max(1) * 64;
         self.maxmemory.as_deref().and_then(mebibytes).unwrap_or(default) * 1_048_576
     }
 }
