@@ -13,8 +13,8 @@ use super::{ClusterView, Observed, Placed, fields, json, members, pgbouncer, sql
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::model::{Database, DatabaseRole};
 use crate::render::{CHECK_DATABASE, CHECK_ROLE, Source, pools};
-use crate::resource::{Call, Change, Fields, Id, Verb, sha256};
-use crate::secrets::{Secret, scram_matches, scram_verifier};
+use crate::resource::{Call, Change, Fields, Id, Verb};
+use crate::secrets::{Secret, scram_matches, scram_salt, scram_verifier};
 
 /// Password of the role that Patroni runs `pg_rewind` with.
 pub const REWIND: &str = "patroni/rewind";
@@ -114,7 +114,13 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
         let later = |password: &&Secret| {
             name == LOOKUP_ROLE && seen.roles.get(name).is_some_and(|seen| seen.has_other(password))
         };
-        changes.extend(role_change(name, role, seen.roles.get(name), password.filter(|one| !later(one))));
+        changes.extend(role_change(
+            source,
+            name,
+            role,
+            seen.roles.get(name),
+            password.filter(|one| !later(one)),
+        ));
     }
     changes.extend(rewind_change(source, &seen));
     // Memberships come after all roles exist.
@@ -171,7 +177,7 @@ pub fn lookup_change(source: &Source, observed: &Observed) -> Option<Placed> {
         }
         None => return None,
     };
-    Some((node.clone(), password_change(LOOKUP_ROLE, password, reason)))
+    Some((node.clone(), password_change(source, LOOKUP_ROLE, password, reason)))
 }
 
 /// Patroni makes its role for `pg_rewind` when it makes the cluster, and never looks at its password again.
@@ -180,11 +186,11 @@ fn rewind_change(source: &Source, seen: &Seen) -> Option<Change> {
     if !seen.roles.get(REWIND_ROLE)?.has_other(password) {
         return None;
     }
-    Some(password_change(REWIND_ROLE, password, OTHER_PASSWORD))
+    Some(password_change(source, REWIND_ROLE, password, OTHER_PASSWORD))
 }
 
-fn password_change(role: &str, password: &Secret, reason: &str) -> Change {
-    let verifier = scram_verifier(password, &salt(role, password), 4096);
+fn password_change(source: &Source, role: &str, password: &Secret, reason: &str) -> Change {
+    let verifier = verifier(source, role, password);
     let sql = format!("ALTER ROLE {} PASSWORD {};\n", sql::identifier(role), sql::literal(&verifier));
     sql::change("role", role, Verb::Update, reason, "postgres", &sql)
 }
@@ -217,6 +223,7 @@ fn logins(
 }
 
 fn role_change(
+    source: &Source,
     name: &str,
     role: &DatabaseRole,
     seen: Option<&SeenRole>,
@@ -258,17 +265,16 @@ fn role_change(
         role.connection_limit
     );
     if let Some(password) = password {
-        let verifier = scram_verifier(password, &salt(name, password), 4096);
+        let verifier = verifier(source, name, password);
         let _ = writeln!(sql, "ALTER ROLE {} PASSWORD {};", sql::identifier(name), sql::literal(&verifier));
     }
     let verb = if seen.is_some() { Verb::Update } else { Verb::Create };
     Some(sql::change("role", name, verb, reasons.join("; "), "postgres", &sql))
 }
 
-/// A salt of its own for each role and password, and the same one each time: a plan is a pure function.
-fn salt(role: &str, password: &Secret) -> [u8; 16] {
-    let hash = sha256(format!("deploy scram salt\0{role}\0{}", password.expose()).as_bytes());
-    let mut salt = [0; 16];
-    salt.copy_from_slice(&hash.as_bytes()[..16]);
-    salt
+/// What PostgreSQL is to keep of a password.
+fn verifier(source: &Source, role: &str, password: &Secret) -> String {
+    // Generated, and typed by nobody.
+    let key = source.secrets.get(REWIND).unwrap_or(password);
+    scram_verifier(password, &scram_salt(key, role, password), 4096)
 }

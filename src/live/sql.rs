@@ -11,8 +11,10 @@ pub fn change(
     database: &str,
     sql: &str,
 ) -> Change {
-    // Nothing of a role's verifier may reach the server's log.
-    let quiet = format!("SET log_statement = 'none';\nSET log_min_duration_statement = -1;\n{sql}");
+    // Nothing of a role's verifier may reach the server's log or its statistics.
+    let quiet = format!(
+        "SET log_statement = 'none';\nSET log_min_duration_statement = -1;\nSET pg_stat_statements.track_utility = off;\n{sql}"
+    );
     let call = Call::new("objects_apply", [database]).with(Payload::Bytes(quiet.into_bytes()));
     let mut change = Change::new(Id::new(kind, name), verb, reason, Order::Activate, call);
     change.cluster_wide = true;

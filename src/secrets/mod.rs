@@ -33,7 +33,7 @@ pub use memory_folder::{MemoryFolder, MemoryFolderError};
 pub use new_identity::NewIdentity;
 pub use outside::{Outside, OutsideError, without_line_ending};
 pub use recipient::{Recipient, RecipientError};
-pub use scram::{scram_matches, scram_verifier};
+pub use scram::{scram_matches, scram_salt, scram_verifier};
 pub use seal::Seal;
 pub use sealed_text::{SealedTextError, read_sealed, write_sealed};
 pub use secret::Secret;

@@ -29,6 +29,16 @@ pub fn scram_verifier(password: &Secret, salt: &[u8; 16], iterations: u32) -> St
     )
 }
 
+/// A salt of its own for each role and password, the same one each time, so that a plan is a pure function. Servers show a salt
+/// to whoever names a role: it hangs on `key`, which is nobody's to guess, so that no guess at a password can be tried on it.
+pub fn scram_salt(key: &Secret, role: &str, password: &Secret) -> [u8; 16] {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
+    let text = Zeroizing::new(format!("deploy scram salt\0{role}\0{}", password.expose()));
+    let mut salt = [0; 16];
+    salt.iter_mut().zip(hmac::sign(&key, text.as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
+    salt
+}
+
 /// Whether `verifier`, as read from `pg_authid`, is one of `password`. Anything that is not a verifier is not.
 pub fn scram_matches(verifier: &str, password: &Secret) -> bool {
     let Some(parts) = Parts::parse(verifier) else { return false };
@@ -96,6 +106,16 @@ mod tests {
     fn the_verifier_is_the_one_of_the_rfc() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap().try_into().unwrap();
         assert_eq!(scram_verifier(&Secret::new("pencil"), &salt, 4096), RFC_7677);
+    }
+
+    #[test]
+    fn a_salt_hangs_on_role_password_and_key() {
+        let salt =
+            |key: &str, role, password: &str| scram_salt(&Secret::new(key), role, &Secret::new(password));
+        assert_eq!(salt("k", "app", "x"), salt("k", "app", "x"));
+        for other in [salt("l", "app", "x"), salt("k", "ops", "x"), salt("k", "app", "y")] {
+            assert_ne!(salt("k", "app", "x"), other);
+        }
     }
 
     #[test]
