@@ -36,7 +36,8 @@ tests() {
         number=$(sed -n 's/.*[^0-9]\([0-9][0-9]*\) skipped.*/\1/p' <<<"$found")
         skipped=$((skipped + ${number:-0}))
     done < <(grep "$line" "$output")
-    if [ "$status" -ne 0 ] && [ "$sum_failed" -eq 0 ]; then
+    # Where nothing was counted, nothing was tried.
+    if [ $((sum_passed + sum_failed)) -eq 0 ] || { [ "$status" -ne 0 ] && [ "$sum_failed" -eq 0 ]; }; then
         sum_failed=1
         echo "FAILED  $*"
     fi
@@ -46,7 +47,7 @@ tests() {
 
 shells() {
     # shellcheck disable=SC2016 # awk's own variables
-    git ls-files -z '*.sh' .ci/run | xargs -0 awk 'FNR == 1 { print ($0 ~ /bash/ ? "bash" : "sh"), FILENAME }' |
+    git -c safe.directory="$PWD" ls-files -z '*.sh' .ci/run | xargs -0 awk 'FNR == 1 { print ($0 ~ /bash/ ? "bash" : "sh"), FILENAME }' |
         while read -r shell file; do
             shellcheck --shell="$shell" "$file" || exit 1
         done
@@ -63,7 +64,8 @@ if ! cargo deny --version >/dev/null 2>&1; then
 fi
 # The advisories need a database from the network: `cargo deny check advisories` by hand.
 lint "cargo deny" cargo deny check bans licenses sources
-tests '^test result:' cargo test --quiet --no-fail-fast
+# The suite holds each scenario to its time by itself.
+tests '^test result:' timeout -k 30 2400 cargo test --quiet --no-fail-fast
 tests '^suite:' cargo test --quiet --test suite
 line="$passed passed, $failed failed"
 if [ "$skipped" -ne 0 ]; then

@@ -9,6 +9,7 @@ need() {
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
 need age age
+need git git
 need cc gcc
 need ld binutils
 need ip iproute2

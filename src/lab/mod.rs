@@ -184,6 +184,10 @@ pub async fn exec(spec: &LabSpec, node: &str, command: &[String]) -> Result<Exit
 pub async fn kill(spec: &LabSpec, nodes: &[String]) -> Result<()> {
     let (lab, _lock) = existing(spec).await?;
     let nodes = lab.select(nodes)?;
+    // Whoever dies says goodbye to its connections, and without power nobody does: the cables go first.
+    for node in &nodes {
+        node::unplug(&lab, node).await?;
+    }
     // First all at once, as a rack loses power; the clearing of each takes its time.
     let groups = nodes.iter().map(|node| node::cgroup(&lab, node)).collect::<Result<Vec<_>>>()?;
     let mut killings = JoinSet::new();

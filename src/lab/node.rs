@@ -149,6 +149,15 @@ pub(super) async fn kill(lab: &Lab, node: &LabNode) -> Result<()> {
     detach(lab, node).await.with_context(|| format!("cannot clear the remains of node {}", node.name))
 }
 
+/// Takes the cable out, where there is one.
+pub(super) async fn unplug(lab: &Lab, node: &LabNode) -> Result<()> {
+    let port = lab.port(node.address);
+    if !Path::new("/sys/class/net").join(&port).exists() {
+        return Ok(());
+    }
+    tools::run("ip", &["link", "set", &port, "down"], SHORT).await.map(drop)
+}
+
 /// Removes what a machine that no longer runs has left on the host: mount, cable, locks.
 async fn detach(lab: &Lab, node: &LabNode) -> Result<()> {
     let port = lab.port(node.address);

@@ -143,3 +143,11 @@ fn the_script_is_one_that_a_shell_can_read() {
     let status = Command::new("sh").arg("-n").arg("-c").arg(text).status().unwrap();
     assert!(status.success());
 }
+
+#[test]
+fn user_data_that_writes_etc_hosts_at_every_boot_is_refused() {
+    let found = faults(&answer("hosts_of_cloud=yes\n"), |_| {});
+    let [(name, outcome, reason)] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((name.as_str(), *outcome), ("hostname", Outcome::Fail));
+    assert!(reason.contains("manage_etc_hosts"), "{reason}");
+}

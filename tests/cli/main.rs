@@ -370,3 +370,12 @@ fn a_rollback_prints_its_plan_in_a_dry_run_only() {
     let outside = ["history", "show", ".", "../../etc"];
     assert!(error(&outside, folder.path()).contains("no node remembers"));
 }
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&["schema"], folder.path()).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot write to standard output"), "{}", text(&output.stderr));
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -84,12 +84,20 @@ pub fn waits(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("refused while {node} was off, then finished in {:.1} s", rest.seconds))
 }
 
-/// Begins a run, and kills it after some seconds.
-pub fn killed_after(cluster: &Cluster, seconds: u64, words: &[&str]) -> Result<()> {
+/// Begins a run, and kills it some time after it has begun to change something.
+pub fn killed_after(cluster: &Cluster, changing: Duration, words: &[&str]) -> Result<()> {
     let mut killed = cluster.start(words, "killed")?;
-    sleep(Duration::from_secs(seconds));
-    let _ = killed.kill();
-    killed.wait()?;
+    let begun = Instant::now();
+    // It says so when the first node has got something.
+    while !cluster.said("killed").contains("changes, ") {
+        let over = killed.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(60);
+        ensure!(!over, "a run that was to be killed changes nothing: {}", cluster.said("killed"));
+        sleep(Duration::from_millis(20));
+    }
+    sleep(changing);
+    killed.kill()?;
+    let signal = std::os::unix::process::ExitStatusExt::signal(&killed.wait()?);
+    ensure!(signal == Some(9), "the run was over before it was killed: {}", cluster.said("killed"));
     sleep(Duration::from_secs(1));
     Ok(())
 }
@@ -100,7 +108,11 @@ pub fn rolled_with_kills(cluster: &Cluster) -> Result<(usize, f64)> {
     let first = authorities(cluster)?;
     let (mut runs, mut seconds) = (0, 0.0);
     loop {
-        killed_after(cluster, 4 + 2 * runs as u64, &["certs", "rotate-ca", "--step", "--yes"])?;
+        killed_after(
+            cluster,
+            Duration::from_millis(300 + 400 * runs as u64),
+            &["certs", "rotate-ca", "--step", "--yes"],
+        )?;
         seconds += cluster.deploy(&["certs", "rotate-ca", "--step", "--yes"])?.seconds;
         // What an administrator gives to the clients between two steps.
         let bundle = cluster.deploy(&["certs", "ca"])?.stdout;

@@ -74,11 +74,16 @@ impl Cluster {
 
     /// Takes down what is there, and boots bare machines with a new store.
     pub fn fresh(&mut self) -> Result<f64> {
+        self.clear()?;
+        self.up()
+    }
+
+    /// Takes down what an earlier suite has left.
+    pub fn clear(&self) -> Result<()> {
         std::fs::create_dir_all(&self.dir)?;
         self.write(&[])?;
         self.deploy(&["lab", "down"])?;
-        std::fs::remove_dir_all(&self.dir)?;
-        self.up()
+        Ok(std::fs::remove_dir_all(&self.dir)?)
     }
 
     fn up(&mut self) -> Result<f64> {
@@ -209,7 +214,8 @@ impl Cluster {
     pub fn refuse(&self, command: &[&str], words: &[&str]) -> Result<Done> {
         let done = self.attempt(command)?;
         let command = command.join(" ");
-        let failed = done.code.is_some_and(|code| ![0, 2].contains(&code));
+        // Any other is a panic, or that it did not end.
+        let failed = matches!(done.code, Some(1 | 3..=10));
         ensure!(failed, "`deploy {command}` should fail: {}", done.all());
         for word in words {
             ensure!(done.stderr.contains(word), "`deploy {command}` does not say `{word}`: {}", done.all());
@@ -298,20 +304,21 @@ impl Cluster {
     }
 
     /// Takes the lab down, unless it is to be kept.
-    pub fn end(&mut self) {
+    pub fn end(&mut self) -> Result<()> {
         if self.ended || Self::keeps() {
-            return;
+            return Ok(());
         }
         self.ended = true;
-        if let Err(error) = self.write(&[]).and_then(|()| self.deploy(&["lab", "down"])) {
-            println!("        cannot take the lab down: {error:#}");
-        }
+        self.write(&[])?;
+        self.deploy(&["lab", "down"]).map(drop).context("cannot take the lab down")
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.end();
+        if let Err(error) = self.end() {
+            println!("        {error:#}");
+        }
     }
 }
 

@@ -179,15 +179,20 @@ fn killed_between_actions(cluster: &mut Cluster) -> Result<String> {
     let kills = usize::try_from(number("SUITE_KILLS", 3))?;
     let every = all.checked_div(kills).unwrap_or(1).max(1);
     let mut moments = Vec::new();
-    for (round, after) in (every.div_ceil(2)..=all).step_by(every).enumerate() {
+    for (round, after) in (every.div_ceil(2)..all).step_by(every).enumerate() {
         turn(cluster, round + 1)?;
         std::fs::remove_file(&trace)?;
         let mut run = cluster.start(&apply, "between")?;
         while executions() < after && run.try_wait()?.is_none() {
             sleep(Duration::from_millis(2));
         }
-        let _ = run.kill();
-        run.wait()?;
+        run.kill()?;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&run.wait()?);
+        ensure!(
+            signal == Some(9),
+            "the run was over before execution {after} of {all}: {}",
+            cluster.said("between")
+        );
         moments.push(after);
         // A dead run's lock is let go of when its connection is seen to be closed.
         sleep(Duration::from_secs(1));

@@ -27,6 +27,8 @@ const STAGGER: Duration = Duration::from_millis(2);
 const RETRY: Duration = Duration::from_millis(500);
 /// Nobody waits longer for a transaction.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// README: a transaction waits for no longer than this.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// What a crowd has gone through.
 #[derive(Default)]
@@ -34,7 +36,9 @@ struct Tally {
     transactions: AtomicUsize,
     /// Transactions that failed, in the words of their errors; the client then connects anew.
     errors: Mutex<BTreeMap<String, usize>>,
-    /// Log-ins after a failed transaction that failed, too.
+    /// Clients that were without a connection when they wanted to go on.
+    cut_off: AtomicUsize,
+    /// Log-ins of these that failed.
     refused: AtomicUsize,
     slowest: Mutex<Duration>,
 }
@@ -97,12 +101,17 @@ impl Crowd {
         });
         let cut = self.idle.iter().filter(|client| client.is_closed()).count();
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
-        let Tally { transactions, errors, refused, slowest } = &*self.tally;
-        let (transactions, refused) = (count(transactions), count(refused));
+        let Tally { transactions, errors, cut_off, refused, slowest } = &*self.tally;
+        let (transactions, cut_off, refused) = (count(transactions), count(cut_off), count(refused));
         let errors = errors.lock().map(|errors| errors.clone()).unwrap_or_default();
         let slowest = slowest.lock().map(|slowest| *slowest).unwrap_or_default();
         ensure!(cut == 0, "{cut} connections were cut though they rested");
         ensure!(gone == 0, "{gone} clients did not come back");
+        ensure!(
+            cut_off == 0 && refused == 0,
+            "{cut_off} were cut off between transactions, and {refused} refused when they came back"
+        );
+        ensure!(slowest <= LONGEST, "a transaction waited for {:.1} s", slowest.as_secs_f64());
         ensure!(
             errors.is_empty(),
             "of {transactions} transactions some failed, and {refused} log-ins after that: {errors:?}"
@@ -146,6 +155,7 @@ async fn work(
     while !stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
         if client.is_closed() {
+            tally.cut_off.fetch_add(1, Ordering::Relaxed);
             let Ok(again) = access.connect().await else {
                 tally.refused.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(RETRY).await;

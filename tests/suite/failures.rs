@@ -86,7 +86,7 @@ pub fn patroni_frozen(cluster: &mut Cluster) -> Result<String> {
     let pid = cluster.on(&leader, "systemctl show -p MainPID --value patroni")?;
     ensure!(pid.parse::<u32>().is_ok_and(|pid| pid > 1), "{leader}: Patroni has no process: {pid}");
     let signal = |name: &str| cluster.on(&leader, &format!("kill -{name} {pid}")).map(drop);
-    drill(
+    let note = drill(
         cluster,
         &title(cluster, "leader's Patroni frozen 40 s"),
         node_loss(cluster),
@@ -94,7 +94,9 @@ pub fn patroni_frozen(cluster: &mut Cluster) -> Result<String> {
         FREEZE,
         || signal("STOP"),
         || signal("CONT"),
-    )
+    )?;
+    ensure!(cluster.leader()? != leader, "{leader} still leads");
+    Ok(note)
 }
 
 pub fn postmaster_killed(cluster: &mut Cluster) -> Result<String> {
@@ -105,7 +107,7 @@ pub fn postmaster_killed(cluster: &mut Cluster) -> Result<String> {
         cluster,
         &title(cluster, "PostgreSQL killed on the leader"),
         Duration::from_secs(6),
-        SLACK,
+        Duration::ZERO,
         Duration::from_secs(1),
         || cluster.on(&leader, &format!("kill -KILL \"$(head -n1 {pid})\"")).map(drop),
         || Ok(()),
@@ -180,7 +182,7 @@ pub fn services_killed(cluster: &mut Cluster) -> Result<String> {
         cluster,
         &title(cluster, "PgBouncer, HAProxy, etcd killed in turn"),
         Duration::from_secs(3),
-        SLACK,
+        Duration::ZERO,
         Duration::ZERO,
         || {
             for (node, unit) in [(app, "pgbouncer"), (manager, "haproxy"), (manager, "etcd")] {
@@ -206,7 +208,10 @@ fn killed(cluster: &Cluster, node: &str, unit: &str) -> Result<Duration> {
         "test \"$(systemctl show -p MainPID --value {unit})\" != {pid} && systemctl is-active --quiet {unit}"
     );
     while cluster.on(node, &again).is_err() {
-        ensure!(begun.elapsed() < Duration::from_secs(10), "{node}: {unit} was killed and stays so");
+        ensure!(
+            begun.elapsed() < Duration::from_secs(3),
+            "{node}: {unit} was killed and is not back within 3 s"
+        );
         sleep(Duration::from_millis(100));
     }
     Ok(begun.elapsed())
@@ -219,7 +224,7 @@ pub fn etcd_stopped(cluster: &mut Cluster) -> Result<String> {
         cluster,
         &title(cluster, "all of etcd stopped 30 s"),
         Duration::from_secs(1),
-        Duration::from_secs(2),
+        Duration::ZERO,
         Duration::from_secs(30),
         || cluster.on_all(&managers, "systemctl stop etcd"),
         || cluster.on_all(&managers, "systemctl start --no-block etcd"),
@@ -245,7 +250,7 @@ pub fn switchover(cluster: &mut Cluster) -> Result<String> {
         cluster,
         &title(cluster, "planned switchover"),
         Duration::from_secs(2),
-        Duration::from_secs(3),
+        Duration::from_secs(1),
         Duration::from_secs(1),
         || switch_over(cluster).map(drop),
         || Ok(()),

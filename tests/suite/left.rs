@@ -85,6 +85,7 @@ pub fn left(cluster: &mut Cluster) -> Result<String> {
     cluster.on(&first, &format!("ip address add {address}/32 dev {device}"))?;
     let verify = cluster.attempt(&["verify"])?;
     cluster.on(&first, &format!("ip address delete {address}/32 dev {device}"))?;
+    verify.ended(8)?;
     ensure!(verify.stdout.contains("at once"), "verify does not see it: {}", verify.stdout);
     cluster.write(&[])?;
     let back = cluster.deploy(&["apply", "--yes"])?;

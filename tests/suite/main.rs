@@ -97,6 +97,14 @@ fn main() -> ExitCode {
     let watchdog = Watchdog::start();
     let mut passed = 0;
     let mut failures: Vec<(String, String)> = Vec::new();
+    // What a suite that was killed has left would take the processor from everything that is measured.
+    if !Cluster::keeps() {
+        for group in &GROUPS {
+            if let Err(error) = (group.lab)().clear() {
+                println!("        the lab of {} cannot be taken down: {error:#}", group.name);
+            }
+        }
+    }
     for group in &GROUPS {
         let first = group.scenarios.first().map_or("", |(name, _)| name);
         let chosen = |name: &str| wanted(group, name);
@@ -133,7 +141,15 @@ fn main() -> ExitCode {
                 }
             }
         }
-        cluster.end();
+        if let Err(error) = cluster.end() {
+            let (title, why) = (format!("{}/down", group.name), format!("{error:#}"));
+            println!("FAILED  {title}: {why}");
+            failures.push((title, why));
+        }
+    }
+    if passed + failures.len() == 0 {
+        println!("no scenario is named so; `--list` shows them");
+        return ExitCode::FAILURE;
     }
     figures::print();
     // Once more, where whoever reads only the end of a long log finds it.

@@ -39,7 +39,7 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
     let visitors = Held::visits(cluster)?;
 
     let old_serials = serials(cluster)?;
-    killed_after(cluster, 5, &["certs", "renew", "--force", "--yes"])?;
+    killed_after(cluster, Duration::from_millis(700), &["certs", "renew", "--force", "--yes"])?;
     let renewed = cluster.deploy(&["certs", "renew", "--force", "--yes"])?;
     let new_serials = serials(cluster)?;
     all_new(&old_serials, &new_serials)?;
@@ -50,7 +50,7 @@ pub fn everything_rolled(cluster: &mut Cluster) -> Result<String> {
 
     let writers = RedisWriters::start(cluster)?;
     let rotate = [&["secrets", "rotate"], &INNER[..], &["--yes"]].concat();
-    killed_after(cluster, 12, &rotate)?;
+    killed_after(cluster, Duration::from_secs(3), &rotate)?;
     cluster.deploy(&["apply", "--yes"])?;
     let inner = cluster.deploy(&rotate)?;
     // The servers see the passwords only in new connections.

@@ -61,6 +61,7 @@ pub fn held_twice(cluster: &mut Cluster) -> Result<String> {
     cluster.on(second, &format!("ip address add {address}/32 dev {device}"))?;
     let verify = cluster.attempt(&["verify"])?;
     cluster.on(second, &format!("ip address delete {address}/32 dev {device}"))?;
+    verify.ended(8)?;
     let line =
         verify.stdout.lines().find(|line| line.starts_with("FAIL") && line.contains("keepalived/holder"));
     ensure!(line.is_some_and(|line| line.contains("at once")), "verify does not see it: {}", verify.stdout);
@@ -68,6 +69,7 @@ pub fn held_twice(cluster: &mut Cluster) -> Result<String> {
     cluster.on_all(&managers, "systemctl stop keepalived")?;
     let verify = cluster.attempt(&["verify"])?;
     cluster.on_all(&managers, "systemctl start keepalived")?;
+    verify.ended(8)?;
     ensure!(verify.stdout.contains("nobody holds"), "verify does not see it: {}", verify.stdout);
     cluster.healthy_within(Duration::from_secs(60))?;
     Ok("held by two, and by none: `verify` says so".into())
@@ -84,7 +86,7 @@ pub fn moved(cluster: &mut Cluster) -> Result<String> {
     let port = |number: u16| Door::watch(knocks(format!("{address}:{number}").parse().ok()?));
     let request = asks(&address, &cluster.authority()?);
     let doors: Vec<Door> = [port(5000), port(443), Door::watch(request)].into_iter().flatten().collect();
-    ensure!(!doors.is_empty(), "{address} does not answer");
+    ensure!(doors.len() == 3, "{address} answers at {} of three ports", doors.len());
     cluster.lab("kill", &[&first])?;
     sleep(Duration::from_secs(6));
     let flows = pooled.flows_within(Duration::from_secs(20));
