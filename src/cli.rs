@@ -153,6 +153,7 @@ pub struct App {
 #[derive(Debug, Subcommand)]
 pub enum AppAction {
     /// Lead every new request to this group.
+    #[command(override_usage = "deploy app <INVENTORY> <NAME> live [OPTIONS] <GROUP>")]
     Live {
         /// The group.
         group: String,
@@ -161,6 +162,7 @@ pub enum AppAction {
         yes: bool,
     },
     /// Lead no new clients to a node; those that a cookie holds to it stay.
+    #[command(override_usage = "deploy app <INVENTORY> <NAME> drain [OPTIONS] <NODE>")]
     Drain {
         /// The node, or the address as in the inventory.
         node: String,
@@ -169,6 +171,7 @@ pub enum AppAction {
         yes: bool,
     },
     /// Lead clients to a drained node again.
+    #[command(override_usage = "deploy app <INVENTORY> <NAME> ready [OPTIONS] <NODE>")]
     Ready {
         /// The node, or the address as in the inventory.
         node: String,
@@ -183,6 +186,15 @@ impl AppAction {
     pub fn yes(&self) -> bool {
         match self {
             Self::Live { yes, .. } | Self::Drain { yes, .. } | Self::Ready { yes, .. } => *yes,
+        }
+    }
+
+    /// What is to be done, and with what.
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Live { group, .. } => ("live", group),
+            Self::Drain { node, .. } => ("drain", node),
+            Self::Ready { node, .. } => ("ready", node),
         }
     }
 }

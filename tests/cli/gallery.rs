@@ -125,6 +125,7 @@ const ROLE: &str = "role: hello\ntitle: hello\nphase: services\nkinds: [app]\n";
 const FILE: &str = "files: [{ path: /etc/hello, template: hello/hello.j2 }]\n";
 const SSH: &str = "ssh: { connect_timeout: 2, config: ssh_config, reuse: 0 }\n";
 const SHOP: &str = "applications:\n  shop:\n    hosts: [shop.example.org]\n    nodes: [n1]\n    port: 8080\n    certificate: { chain: shop.pem, key: shop.key }\n";
+const GROUPS: &str = "applications:\n  shop:\n    hosts: [shop.example.org]\n    port: 8080\n    groups: { blue: { nodes: [n1] }, green: { nodes: [n2] } }\n    live: blue\n";
 
 /// What is wrong with what the user wrote.
 fn written() -> Vec<Scene> {
@@ -253,6 +254,8 @@ fn asked() -> Vec<Scene> {
         shop("certs-node-unknown", &["certs", "renew", ".", "--on", "w1"]),
         shop("certs-service-unknown", &["certs", "renew", ".", "--service", "redi"]),
         shop("certs-no-authority", &["certs", "ca", "."]),
+        scene("app-unnamed", &["app", ".", "live", "green"]).inventory(GROUPS).store(),
+        shop("app-unnamed-of-none", &["app", ".", "drain", "n1"]),
         shop("app-unknown", &["app", ".", "shop", "drain", "n1"]),
         scene("redis-disabled", &["redis", "failover", "."]).inventory("redis: { enabled: false }\n").store(),
         shop("log-unwritable", &["--log", "logs/run.log", "plan", "."]),

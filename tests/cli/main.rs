@@ -117,6 +117,10 @@ fn help_names_every_command() {
     ] {
         assert!(printed(&[command, "--help"], here.path()).contains("Usage: deploy"), "{command}");
     }
+    for action in ["live", "drain", "ready"] {
+        let usage = format!("Usage: deploy app <INVENTORY> <NAME> {action} [OPTIONS] <");
+        assert!(printed(&["app", ".", "shop", action, "--help"], here.path()).contains(&usage), "{action}");
+    }
 }
 
 #[test]
