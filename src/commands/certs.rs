@@ -38,7 +38,8 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     let hosts = project.hosts();
     let asked = observe::observe_also(source, &hosts, |node| certs::probes(source, node));
     let answers = ui::waiting(&hosts, asked).await?;
-    let current = project.store.ca().map(|ca| ("current", ca));
+    // One that was just made is in memory only, and the next command would make another.
+    let current = project.store.ca().filter(|_| project.made.authority.is_none()).map(|ca| ("current", ca));
     let next = project.store.next_ca().map(|ca| ("next", ca));
     let authorities: Vec<_> = current.into_iter().chain(next).collect();
     let name = inventory.display().to_string();

@@ -236,6 +236,16 @@ fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
 }
 
 #[test]
+fn an_authority_that_was_never_saved_is_not_shown() {
+    let folder = unreachable();
+    let said: Value =
+        serde_json::from_slice(&deploy(&["certs", ".", "--json"], folder.path()).stdout).unwrap();
+    assert_eq!(said["authorities"], serde_json::json!([]));
+    let said = text(&deploy(&["certs", "."], folder.path()).stdout);
+    assert!(said.contains("the cluster has no authority yet: `deploy apply` makes it"), "{said}");
+}
+
+#[test]
 fn no_color_wins_over_whatever_asks_for_colours() {
     let folder = folder("");
     printed(&["init", "."], folder.path());
