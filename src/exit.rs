@@ -310,7 +310,12 @@ mod tests {
     #[test]
     fn a_move_of_redis_that_lost_its_node_is_told_from_one_that_never_reached_it() {
         let lost = Failure::Lost { node: "n1".into(), reason: "x".into() };
-        let away = Failure::Unreachable { node: "n1".into(), target: "n1".into(), reason: "x".into() };
+        let away = Failure::Unreachable {
+            node: "n1".into(),
+            target: "n1".into(),
+            reason: "x".into(),
+            login: "ssh n1".into(),
+        };
         assert_eq!((code(HandOverError::Failure(lost)), code(HandOverError::Failure(away))), (7, 5));
         let stopped = HandOverError::Stopped { node: "n1".into(), reason: "x".into() };
         assert_eq!(code(stopped), 1);

@@ -18,7 +18,7 @@ mod wording;
 
 pub use known_roles::KnownRoles;
 pub use load::{InventoryError, Loaded, folder, load, load_text, parse, parse_with};
-pub use model::Inventory;
+pub use model::{Inventory, Ssh};
 pub use placement::{REDIS, redis_port, wanted};
 pub use places::{Place, Places};
 pub use problem::{Problem, Problems};
