@@ -2,6 +2,7 @@
 
 mod app;
 mod apply;
+mod beside;
 mod certs;
 mod check;
 mod connections;

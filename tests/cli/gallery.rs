@@ -267,6 +267,9 @@ fn asked() -> Vec<Scene> {
             "cluster.yaml",
             "name: shop\nnodes:\n  n1: { kind: [manager, worker, app], address: fd00::11 }\n  n2: { kind: [manager, worker, app], address: fd00::12 }\n  n3: { kind: [manager, worker, app], address: fd00::13 }\n",
         ),
+        scene("ssh-files-missing", &["check", "."])
+            .inventory("ssh: { config: ssh_config, key: keys/shop }\n")
+            .store(),
         scene("nodes-unreachable", &["plan", "."])
             .inventory(SSH)
             .store()
