@@ -124,6 +124,8 @@ fn sealed(inside: &str) -> (String, String) {
 const ROLE: &str = "role: hello\ntitle: hello\nphase: services\nkinds: [app]\n";
 const FILE: &str = "files: [{ path: /etc/hello, template: hello/hello.j2 }]\n";
 const SSH: &str = "ssh: { connect_timeout: 2, config: ssh_config, reuse: 0 }\n";
+/// Every node is a port where nobody listens.
+const REFUSED: &str = "Host *\n  HostName 127.0.0.1\n  Port 1\n";
 const SHOP: &str = "applications:\n  shop:\n    hosts: [shop.example.org]\n    nodes: [n1]\n    port: 8080\n    certificate: { chain: shop.pem, key: shop.key }\n";
 const GROUPS: &str = "applications:\n  shop:\n    hosts: [shop.example.org]\n    port: 8080\n    groups: { blue: { nodes: [n1] }, green: { nodes: [n2] } }\n    live: blue\n";
 
@@ -267,17 +269,16 @@ fn asked() -> Vec<Scene> {
             "cluster.yaml",
             "name: shop\nnodes:\n  n1: { kind: [manager, worker, app], address: fd00::11 }\n  n2: { kind: [manager, worker, app], address: fd00::12 }\n  n3: { kind: [manager, worker, app], address: fd00::13 }\n",
         ),
-        scene("ssh-files-missing", &["check", "."])
-            .inventory("ssh: { config: ssh_config, key: keys/shop }\n")
-            .store(),
+        scene("ssh-files-missing", &["check", "."]).inventory("ssh: { config: ssh_config, key: keys/shop }\n").store(),
         scene("nodes-unreachable", &["plan", "."])
             .inventory(SSH)
             .store()
-            .file("ssh_config", "Host *\n  HostName 127.0.0.1\n  Port 1\n"),
+            .file("ssh_config", REFUSED),
+        scene("verify-unreachable", &["verify", "."]).inventory(SSH).store().file("ssh_config", REFUSED),
         scene("history-unreachable", &["history", "show", ".", "20260101T000000Z-0000"])
             .inventory(SSH)
             .store()
-            .file("ssh_config", "Host *\n  HostName 127.0.0.1\n  Port 1\n"),
+            .file("ssh_config", REFUSED),
         scene("command-mistyped", &["aply", "."]),
         scene("command-option-unknown", &["plan", ".", "--detailed-exitcodes"]),
     ]
