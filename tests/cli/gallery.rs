@@ -259,6 +259,11 @@ fn asked() -> Vec<Scene> {
         scene("app-unnamed", &["app", ".", "live", "green"]).inventory(GROUPS).store(),
         shop("app-unnamed-of-none", &["app", ".", "drain", "n1"]),
         shop("app-unknown", &["app", ".", "shop", "drain", "n1"]),
+        shop("redis-node-unknown", &["redis", "failover", ".", "--to", "n4"]),
+        scene("redis-unreachable", &["redis", "failover", "."])
+            .inventory(SSH)
+            .store()
+            .file("ssh_config", REFUSED),
         scene("redis-disabled", &["redis", "failover", "."]).inventory("redis: { enabled: false }\n").store(),
         shop("log-unwritable", &["--log", "logs/run.log", "plan", "."]),
         shop("trace-unwritable", &["--trace", "traces/run", "plan", "."]),
