@@ -254,6 +254,7 @@ fn asked() -> Vec<Scene> {
         shop("select-nothing", &["plan", ".", "--on", "n1,!n*"]),
         shop("select-phase-unknown", &["plan", ".", "--phase", "etc"]),
         shop("certs-node-unknown", &["certs", "renew", ".", "--on", "w1"]),
+        shop("certs-pattern-unknown", &["certs", "renew", ".", "--on", "@patrony"]),
         shop("certs-service-unknown", &["certs", "renew", ".", "--service", "redi"]),
         shop("certs-no-authority", &["certs", "ca", "."]),
         scene("app-unnamed", &["app", ".", "live", "green"]).inventory(GROUPS).store(),
