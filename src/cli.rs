@@ -64,6 +64,9 @@ pub enum Command {
     /// Show the applications; choose the live group of one, or drain a server of it.
     App(App),
     /// Write every file that the nodes would get into a folder; needs no network.
+    ///
+    /// No machine is asked, so all are taken for machines of 8 GiB of RAM, 4 cores and the Debian that `lab.debian` names,
+    /// by default 13. What an earlier `render` wrote into the folder and this one does not is removed; other files stay.
     Render(Render),
     /// Look at the secrets of a cluster, change them, and see who can open the store.
     #[command(subcommand)]

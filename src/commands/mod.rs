@@ -19,6 +19,7 @@ mod project;
 mod record;
 mod redis;
 mod render;
+mod rendered;
 mod revoke;
 mod rollback;
 mod rotate_ca;

@@ -147,7 +147,9 @@ fn completions_and_the_manual_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(printed(&["completions", shell], here.path()).contains("deploy"), "{shell}");
     }
-    assert!(printed(&["man"], here.path()).contains(".TH deploy"));
+    let page = printed(&["man"], here.path());
+    assert!(page.contains(".TH deploy"));
+}
 }
 
 #[test]
@@ -158,6 +160,17 @@ fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
     assert!(!folder.path().join("out").exists(), "something was written");
+}
+
+#[test]
+fn a_rendering_says_for_which_machine_it_is_and_its_help_does_as_well() {
+    let folder = folder("lab: { debian: 12 }\n");
+    let said = printed(&["render", ".", "--out", "out"], folder.path());
+    assert!(said.ends_with(" below out, as for machines of 8 GiB, 4 cores and Debian 12\n"), "{said}");
+    let said: Value =
+        serde_json::from_str(&printed(&["render", ".", "--out", "out", "--json"], folder.path())).unwrap();
+    assert_eq!(said["assumed"], serde_json::json!({ "ram_mib": 8192, "cores": 4, "debian": 12 }));
+    assert!(printed(&["render", "--help"], folder.path()).contains("8 GiB of RAM, 4 cores"));
 }
 
 #[test]
@@ -213,8 +226,9 @@ fn the_script_that_asks_a_node_is_written_where_it_is_asked_for() {
         |words: &[&str]| printed(&[&["render", inventory.to_str().unwrap()], words].concat(), out.path());
     render(&["--out", "plain"]);
     render(&["--out", "more", "--probes"]);
-    for node in std::fs::read_dir(out.path().join("more")).unwrap() {
-        let name = node.unwrap().file_name();
+    let nodes = std::fs::read_dir(out.path().join("more")).unwrap().map(Result::unwrap);
+    for node in nodes.filter(|entry| entry.path().is_dir()) {
+        let name = node.file_name();
         let script = std::fs::read_to_string(out.path().join("more").join(&name).join("probe.sh")).unwrap();
         assert!(script.ends_with("\nmain </dev/null\n"), "{script}");
         assert!(!script.contains("(secret "), "{script}");
