@@ -78,7 +78,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ui::data(&String::from_utf8_lossy(&text));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => {
+        Command::Man { out: Some(folder) } => {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder))
+                .map_err(|error| unwritable("the manual pages into", &folder, error))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { out: None } => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut text)?;
             ui::data(&String::from_utf8_lossy(&text));

@@ -149,7 +149,12 @@ fn completions_and_the_manual_are_printed() {
     }
     let page = printed(&["man"], here.path());
     assert!(page.contains(".TH deploy"));
-}
+    assert_eq!(printed(&["man", "--out", "pages"], here.path()), "");
+    let pages = here.path().join("pages");
+    assert_eq!(std::fs::read_to_string(pages.join("deploy.1")).unwrap(), page);
+    for command in ["plan", "certs-renew"] {
+        assert!(pages.join(format!("deploy-{command}.1")).exists(), "{command}");
+    }
 }
 
 #[test]
