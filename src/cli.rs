@@ -49,6 +49,8 @@ pub struct Target {
 pub enum Command {
     /// Write a first inventory, an identity and the secret store into a folder.
     Init(Init),
+    /// Look whether an inventory and the roles beside it can be used; needs no network and no secret.
+    Validate(Target),
     /// Look whether the machines are fit for what the inventory wants; changes nothing.
     Check(Target),
     /// Show what apply would change and what clients would notice; changes nothing.

@@ -26,6 +26,7 @@ mod rotate_ca;
 mod saved;
 mod secrets;
 mod status;
+mod validate;
 mod verify;
 mod who;
 
@@ -52,6 +53,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Global { json: cli.json, identity: cli.identity, trace: cli.trace, outside: OnceCell::new() };
     match cli.command {
         Command::Init(args) => init::run(&global, &args),
+        Command::Validate(target) => validate::run(&global, &target),
         Command::Check(target) => check::run(&global, &target).await,
         Command::Plan(args) => plan::run(&global, &args).await,
         Command::Apply(args) => apply::run(&global, &args).await,

@@ -141,6 +141,9 @@ fn written() -> Vec<Scene> {
         scene("inventory-several-errors", &["plan", "."]).inventory(
             "postgresql:\n  max_conections: 100\npatroni:\n  failover: quick\naccess:\n  admin: [10.0.0.300/8]\n",
         ),
+        scene("validate-several-errors", &["validate", "."])
+            .inventory("postgresql:\n  max_conections: 100\npatroni:\n  failover: quick\n")
+            .file("deploy.identity", "not looked at\n"),
         scene("inventory-role-unknown", &["plan", "."]).inventory("roles:\n  postgres: { on: [n1] }\n"),
         scene("inventory-recipient", &["plan", "."]).inventory("trust: { recipients: [ann] }\n"),
         scene("inventory-secret-unused", &["plan", "."])

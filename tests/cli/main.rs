@@ -99,6 +99,7 @@ fn help_names_every_command() {
     hold("help-certs.txt", &printed(&["certs", "--help"], here.path()));
     for command in [
         "init",
+        "validate",
         "check",
         "plan",
         "apply",
@@ -165,6 +166,15 @@ fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
     assert!(!folder.path().join("out").exists(), "something was written");
+}
+
+#[test]
+fn an_inventory_is_validated_without_a_store_or_an_identity() {
+    let folder = folder("");
+    assert_eq!(printed(&["validate", "."], folder.path()), "./cluster.yaml is valid: 3 nodes\n");
+    let said: Value = serde_json::from_str(&printed(&["validate", ".", "--json"], folder.path())).unwrap();
+    let wanted = serde_json::json!({ "valid": true, "inventory": "./cluster.yaml", "nodes": 3 });
+    assert_eq!(said, wanted);
 }
 
 #[test]
