@@ -14,7 +14,7 @@ pub use secrets::{RotateSecrets, Secrets};
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Highly available PostgreSQL and Redis on your own machines, from one inventory file.
 #[derive(Debug, Parser)]
@@ -35,6 +35,23 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The inventory of whichever command it is.
+    #[arg(skip)]
+    pub inventory: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The command line of this process.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        Ok(Self { inventory: inventory(&matches), ..cli })
+    }
+}
+
+fn inventory(matches: &ArgMatches) -> Option<PathBuf> {
+    let own = matches.try_get_one("inventory").ok().flatten().cloned();
+    own.or_else(|| inventory(matches.subcommand()?.1))
 }
 
 /// The inventory that a command works on.

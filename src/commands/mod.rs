@@ -29,9 +29,9 @@ mod status;
 mod validate;
 mod verify;
 mod who;
+mod written;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -41,16 +41,21 @@ use tokio::sync::OnceCell;
 use crate::cli::{Cli, Command, Described};
 use crate::plan::Report;
 use crate::secrets::Secret;
-use crate::ui::Hint;
 use crate::{inventory, ui};
+use written::{Precious, unwritable};
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let precious = Precious::of(cli.inventory.as_deref(), cli.identity.as_deref());
+    let written = [("the log", &cli.log), ("the trace", &cli.trace)];
+    for (what, file) in written.iter().filter_map(|(what, file)| Some((what, file.as_ref()?))) {
+        precious.spared(what, file)?;
+    }
     if let Some(path) = &cli.log {
         ui::log_into(path).map_err(|error| unwritable("the log", path, error))?;
     }
-    let global =
-        Global { json: cli.json, identity: cli.identity, trace: cli.trace, outside: OnceCell::new() };
+    let Cli { json, identity, trace, .. } = cli;
+    let global = Global { json, identity, trace, precious, outside: OnceCell::new() };
     match cli.command {
         Command::Init(args) => init::run(&global, &args),
         Command::Validate(target) => validate::run(&global, &target),
@@ -110,12 +115,6 @@ fn schema(of: Described) -> serde_json::Value {
     .to_value()
 }
 
-/// A file of the user's choice that cannot be written.
-fn unwritable(what: &str, path: &Path, error: std::io::Error) -> anyhow::Error {
-    let hint = Hint("choose a place in a folder that is there, and that whoever runs this may write".into());
-    anyhow::Error::new(error).context(format!("cannot write {what} {}", path.display())).context(hint)
-}
-
 /// Says why nothing was to be done.
 fn nothing(global: &Global, words: &str) {
     if global.json {
@@ -130,6 +129,8 @@ struct Global {
     json: bool,
     identity: Option<std::path::PathBuf>,
     trace: Option<std::path::PathBuf>,
+    /// Files that no other is written into.
+    precious: Precious,
     /// Secrets from outside, once a run has read them.
     outside: OnceCell<BTreeMap<String, Secret>>,
 }

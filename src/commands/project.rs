@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::Global;
 use super::beside::{missing_ssh, own_certificates};
-use super::{Global, unwritable};
+use super::written::unwritable;
 use crate::cluster::{Cluster, NodeName};
 use crate::inventory::{self, Loaded, Places, Problem, Problems};
 use crate::journal::Wanted;

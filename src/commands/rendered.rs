@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 
-use super::unwritable;
+use super::written::unwritable;
 
 /// The list of what was written, in the folder itself: a relative path on each line.
 const LIST: &str = ".rendered";

@@ -100,11 +100,14 @@ impl Ssh {
         from: Instant,
         session: Result<Session, openssh::Error>,
     ) -> Result<Arc<Session>, Failure> {
-        let session = session.map_err(|error| self.refused(&error))?;
+        let session = session.map_err(|error| self.refused(&error));
         if let Some(trace) = &self.trace {
-            trace.connected(&self.way.name, from);
+            match &session {
+                Ok(_) => trace.connected(&self.way.name, from),
+                Err(failure) => trace.refused(&self.way.name, from, &failure.to_string()),
+            }
         }
-        Ok(Arc::new(session))
+        session.map(Arc::new)
     }
 
     /// The command has begun; it has not where this fails.

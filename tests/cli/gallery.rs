@@ -272,13 +272,20 @@ fn asked() -> Vec<Scene> {
         shop("log-unwritable", &["--log", "logs/run.log", "plan", "."]),
         shop("trace-unwritable", &["--trace", "traces/run", "plan", "."]),
         shop("plan-out-unwritable", &["plan", ".", "--out", "plans/plan.age"]),
+        shop("plan-out-into-a-folder", &["plan", ".", "--out", "./plans"]).file("plans/old.age", ""),
+        shop("plan-out-into-the-store", &["plan", ".", "--out", "secrets.age"]),
+        shop("plan-json-into-the-inventory", &["plan", ".", "--json-into", "./cluster.yaml"]),
+        shop("trace-into-an-identity", &["--trace", "deploy.identity", "certs", "renew", "."]),
+        shop("log-into-the-inventory", &["status", ".", "--log", "cluster.yaml"]),
         shop("plan-json-unwritable", &["plan", ".", "--json-into", "plans/plan.json"]),
         scene("lab-node-unknown", &["lab", "exec", ".", "w1", "true"]).inventory(""),
         scene("lab-ipv6", &["lab", "status", "."]).file(
             "cluster.yaml",
             "name: shop\nnodes:\n  n1: { kind: [manager, worker, app], address: fd00::11 }\n  n2: { kind: [manager, worker, app], address: fd00::12 }\n  n3: { kind: [manager, worker, app], address: fd00::13 }\n",
         ),
-        scene("ssh-files-missing", &["check", "."]).inventory("ssh: { config: ssh_config, key: keys/shop }\n").store(),
+        scene("ssh-files-missing", &["check", "."])
+            .inventory("ssh: { config: ssh_config, key: keys/shop }\n")
+            .store(),
         scene("nodes-unreachable", &["plan", "."])
             .inventory(SSH)
             .store()

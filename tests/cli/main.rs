@@ -398,6 +398,18 @@ fn a_run_that_reaches_no_node_leaves_a_record_and_a_plan_leaves_none() {
 }
 
 #[test]
+fn a_connection_that_fails_is_in_the_trace_with_its_error() {
+    let folder = unreachable();
+    error_with(5, &["--trace", "trace.json", "plan", "."], folder.path());
+    let trace = std::fs::read_to_string(folder.path().join("trace.json")).unwrap();
+    let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let nodes: BTreeSet<&str> = lines.iter().map(|line| line["node"].as_str().unwrap()).collect();
+    assert_eq!(nodes, ["n1", "n2", "n3"].into());
+    let told = |line: &Value| line["error"].as_str().is_some_and(|error| error.contains("cannot connect"));
+    assert!(lines.iter().all(|line| line["what"] == "connect" && told(line)), "{trace}");
+}
+
+#[test]
 fn a_record_that_cannot_be_written_is_a_warning() {
     let folder = unreachable();
     let here = folder.path();
