@@ -20,7 +20,7 @@ pub fn replace(folder: &Path, files: &BTreeMap<PathBuf, String>) -> Result<()> {
         remove(folder, gone).map_err(|error| unwritable("the rendering in the place of", &file, error))?;
     }
     // Before the files, so that it names them even where writing them ends in the midst.
-    let names: String = files.keys().map(|file| format!("{}\n", file.display())).collect();
+    let names: String = files.keys().map(|file| file.display().to_string() + "\n").collect();
     write(&list, &names)?;
     files.iter().try_for_each(|(file, content)| write(&folder.join(file), content))
 }
