@@ -14,7 +14,7 @@ pub use secrets::{RotateSecrets, Secrets};
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Highly available PostgreSQL and Redis on your own machines, from one inventory file.
 #[derive(Debug, Parser)]
@@ -35,6 +35,23 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The inventory of whichever command it is.
+    #[arg(skip)]
+    pub inventory: Option<PathBuf>,
+}
+
+impl Cli {
+    /// The command line of this process.
+    pub fn read() -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches()?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        Ok(Self { inventory: inventory(&matches), ..cli })
+    }
+}
+
+fn inventory(matches: &ArgMatches) -> Option<PathBuf> {
+    let own = matches.try_get_one("inventory").ok().flatten().cloned();
+    own.or_else(|| inventory(matches.subcommand()?.1))
 }
 
 /// The inventory that a command works on.
@@ -49,6 +66,8 @@ pub struct Target {
 pub enum Command {
     /// Write a first inventory, an identity and the secret store into a folder.
     Init(Init),
+    /// Look whether an inventory and the roles beside it can be used; needs no network and no secret.
+    Validate(Target),
     /// Look whether the machines are fit for what the inventory wants; changes nothing.
     Check(Target),
     /// Show what apply would change and what clients would notice; changes nothing.
@@ -64,6 +83,9 @@ pub enum Command {
     /// Show the applications; choose the live group of one, or drain a server of it.
     App(App),
     /// Write every file that the nodes would get into a folder; needs no network.
+    ///
+    /// No machine is asked, so all are taken for machines of 8 GiB of RAM, 4 cores and the Debian that `lab.debian` names,
+    /// by default 13. What an earlier `render` wrote into the folder and this one does not is removed; other files stay.
     Render(Render),
     /// Look at the secrets of a cluster, change them, and see who can open the store.
     #[command(subcommand)]
@@ -96,8 +118,12 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or write those of all commands into a folder.
+    Man {
+        /// Folder to write all pages into; made where it does not exist.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `init`.
@@ -153,6 +179,7 @@ pub struct App {
 #[derive(Debug, Subcommand)]
 pub enum AppAction {
     /// Lead every new request to this group.
+    #[command(override_usage = "deploy app <INVENTORY> <NAME> live [OPTIONS] <GROUP>")]
     Live {
         /// The group.
         group: String,
@@ -161,6 +188,7 @@ pub enum AppAction {
         yes: bool,
     },
     /// Lead no new clients to a node; those that a cookie holds to it stay.
+    #[command(override_usage = "deploy app <INVENTORY> <NAME> drain [OPTIONS] <NODE>")]
     Drain {
         /// The node, or the address as in the inventory.
         node: String,
@@ -169,6 +197,7 @@ pub enum AppAction {
         yes: bool,
     },
     /// Lead clients to a drained node again.
+    #[command(override_usage = "deploy app <INVENTORY> <NAME> ready [OPTIONS] <NODE>")]
     Ready {
         /// The node, or the address as in the inventory.
         node: String,
@@ -183,6 +212,15 @@ impl AppAction {
     pub fn yes(&self) -> bool {
         match self {
             Self::Live { yes, .. } | Self::Drain { yes, .. } | Self::Ready { yes, .. } => *yes,
+        }
+    }
+
+    /// What is to be done, and with what.
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Live { group, .. } => ("live", group),
+            Self::Drain { node, .. } => ("drain", node),
+            Self::Ready { node, .. } => ("ready", node),
         }
     }
 }

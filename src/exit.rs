@@ -79,7 +79,7 @@ impl Exit {
             Self::Error => "any other error",
             Self::Pending => "changes are pending (`plan --detailed-exitcode`, `certs`, `drift`)",
             Self::Inventory => {
-                "the inventory, a role beside it, or what `--on` or `--phase` names is missing or invalid"
+                "the inventory, a role beside it, or what `--on`, `--to`, `--phase` name is missing or invalid"
             }
             Self::Unfit => "the machines are not fit: preflight failed, or data is in the way",
             Self::Unreachable => "a node cannot be reached; nothing was changed",
@@ -310,7 +310,12 @@ mod tests {
     #[test]
     fn a_move_of_redis_that_lost_its_node_is_told_from_one_that_never_reached_it() {
         let lost = Failure::Lost { node: "n1".into(), reason: "x".into() };
-        let away = Failure::Unreachable { node: "n1".into(), target: "n1".into(), reason: "x".into() };
+        let away = Failure::Unreachable {
+            node: "n1".into(),
+            target: "n1".into(),
+            reason: "x".into(),
+            login: "ssh n1".into(),
+        };
         assert_eq!((code(HandOverError::Failure(lost)), code(HandOverError::Failure(away))), (7, 5));
         let stopped = HandOverError::Stopped { node: "n1".into(), reason: "x".into() };
         assert_eq!(code(stopped), 1);

@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use deploy::cli::Cli;
 use deploy::exit::Exit;
 use deploy::{commands, ui};
 
 fn main() -> ExitCode {
     ui::heed_no_color();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             // Not clap's own 2: that says that changes are pending.

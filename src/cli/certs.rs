@@ -46,7 +46,7 @@ pub enum CertsCommand {
 pub struct Renew {
     #[command(flatten)]
     pub target: Target,
-    /// Only on these nodes.
+    /// Only on these nodes: names, `w*`, `@ROLE`, `@KIND`; `!` in front takes away.
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub on: Vec<String>,
     /// Only of these services.

@@ -1,5 +1,6 @@
 //! `deploy app`: what becomes of applications while they run: the live group, and servers that are drained.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -16,13 +17,17 @@ use crate::live::{self, Observed, is_choice};
 use crate::observe::Answers;
 use crate::render::{Application, Choice, Chosen, applications, backend};
 use crate::status::ApplicationStatus;
+use crate::transport::quote;
 use crate::ui::Hint;
 use crate::{plan, ui, verify};
 
 pub async fn run(global: &Global, args: &App) -> Result<ExitCode> {
     let mut project = Project::open(global, &args.target.inventory).await?;
     let all = applications(&project.source.cluster);
-    let named = args.name.as_ref().map(|name| find(&all, name)).transpose()?;
+    let named = match (&args.name, &args.action) {
+        (None, Some(action)) => return Err(unnamed(&args.target.inventory, action, &all)),
+        (name, _) => name.as_ref().map(|name| find(&all, name)).transpose()?,
+    };
     let Answers { observed, failures } = project.observe_reachable("haproxy").await?;
     for error in failures.values() {
         ui::talk(&format!("left out, and takes over what is chosen at the next `deploy apply`: {error}"));
@@ -72,22 +77,35 @@ async fn choose(
 }
 
 fn find<'a>(all: &'a [Application], name: &str) -> Result<&'a Application> {
-    all.iter().find(|one| one.name == name).ok_or_else(|| {
-        let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
-        unknown(&format!("there is no application `{name}`"), name, &names)
-    })
+    let found = all.iter().find(|one| one.name == name);
+    found.ok_or_else(|| unknown(&format!("there is no application `{name}`"), name, &names(all)))
+}
+
+fn names(all: &[Application]) -> Vec<&str> {
+    all.iter().map(|one| one.name.as_str()).collect()
+}
+
+/// An action that says nothing of whom it is for.
+fn unnamed(inventory: &Path, action: &AppAction, all: &[Application]) -> anyhow::Error {
+    let (names, (verb, of)) = (names(all), action.words());
+    let first = names.first().copied().unwrap_or("NAME");
+    let words = [&inventory.to_string_lossy(), first, verb, of].map(quote).join(" ");
+    let hint = Hint(format!("`deploy app {words}`; {}", known(&names)));
+    anyhow!("no application is named for `{verb}`").context(hint)
 }
 
 /// An error with the names that there are.
 fn unknown(what: &str, name: &str, names: &[&str]) -> anyhow::Error {
     let meant = closest(name, names.iter().copied())
         .map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
-    let known = if names.is_empty() {
-        "the inventory has none: see `applications` in examples/blue-green.yaml".into()
-    } else {
-        format!("known: {}", names.join(", "))
-    };
-    anyhow!(what.to_owned()).context(Hint(format!("{meant}{known}")))
+    anyhow!(what.to_owned()).context(Hint(format!("{meant}{}", known(names))))
+}
+
+fn known(names: &[&str]) -> String {
+    if names.is_empty() {
+        return "the inventory has none: see `applications` in examples/blue-green.yaml".into();
+    }
+    format!("known: {}", names.join(", "))
 }
 
 /// What an action chooses; refused where requests would find no server.

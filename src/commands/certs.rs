@@ -13,8 +13,8 @@ use super::rotate_ca::store_with_ca;
 use super::{Global, nothing};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew};
-use crate::cluster::NodeName;
 use crate::exit::Exit;
+use crate::plan::Selection;
 use crate::render::Renewal;
 use crate::ui::Hint;
 use crate::{observe, ui};
@@ -38,7 +38,8 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     let hosts = project.hosts();
     let asked = observe::observe_also(source, &hosts, |node| certs::probes(source, node));
     let answers = ui::waiting(&hosts, asked).await?;
-    let current = project.store.ca().map(|ca| ("current", ca));
+    // One that was just made is in memory only, and the next command would make another.
+    let current = project.store.ca().filter(|_| project.made.authority.is_none()).map(|ca| ("current", ca));
     let next = project.store.next_ca().map(|ca| ("next", ca));
     let authorities: Vec<_> = current.into_iter().chain(next).collect();
     let name = inventory.display().to_string();
@@ -93,13 +94,9 @@ async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
 /// The nodes and roles that were named, which must exist.
 fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
     let mut renewal = Renewal::default();
-    for name in &args.on {
-        let known = project.source.cluster.nodes.keys().find(|node| node.as_str() == name);
-        let nodes = || project.source.cluster.nodes.keys().map(NodeName::as_str).collect::<Vec<_>>();
-        let hint = || Hint(format!("there are: {}", nodes().join(", ")));
-        renewal
-            .nodes
-            .insert(known.cloned().ok_or_else(|| anyhow!("there is no node `{name}`").context(hint()))?);
+    if !args.on.is_empty() {
+        let named = Selection { on: args.on.clone(), ..Selection::default() };
+        renewal.nodes = named.nodes(&project.source.cluster)?;
     }
     for name in &args.service {
         let roles = &project.source.library.roles;

@@ -21,6 +21,7 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
             verdicts.extend(ui::waiting(&hosts, preflight::run(&project.source, &hosts)).await?);
             verdicts
         }
+        Err(error) if Exit::of(&error) == Exit::Inventory => return Err(error),
         Err(error) => vec![preflight::identity(Some(words(&error)))],
     };
     if global.json {

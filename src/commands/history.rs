@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 
 use super::Global;
@@ -16,7 +16,6 @@ use crate::cluster::NodeName;
 use crate::exit::Exit;
 use crate::journal::{self, Record, Runs, Shown, Wanted};
 use crate::observe::{Unanswered, ask_each};
-use crate::transport::Fleet;
 use crate::ui::{self, Hint};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -98,8 +97,7 @@ fn ended(silent: &Unanswered) -> ExitCode {
 
 /// What each node says, and which say nothing.
 async fn ask(files: &Files, script: &str) -> Result<(BTreeMap<NodeName, String>, Unanswered)> {
-    let fleet = Fleet::new(&files.cluster, &files.dir, None)
-        .context("cannot make a folder for SSH sockets in /tmp")?;
+    let fleet = files.fleet(None)?;
     let (mut said, mut silent) = (BTreeMap::new(), BTreeMap::new());
     let hosts = fleet.hosts();
     for (node, reply) in ui::waiting(&hosts, ask_each(&hosts, script, PATIENCE)).await {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Global;
 use super::project::STORE;
-use super::unwritable;
+use super::written::unwritable;
 use crate::role::Library;
 use crate::secrets::{Identity, IdentityError, NewIdentity, Recipient, Seal, Secret, Store};
 use crate::ui::{self, Hint};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use super::Global;
@@ -12,7 +12,6 @@ use super::project;
 use crate::apply::{Holder, Release, holders};
 use crate::cli::Lock;
 use crate::exit::Exit;
-use crate::transport::Fleet;
 use crate::ui;
 
 pub async fn run(global: &Global, command: &Lock) -> Result<ExitCode> {
@@ -27,8 +26,7 @@ pub async fn run(global: &Global, command: &Lock) -> Result<ExitCode> {
 
 async fn each(global: &Global, inventory: &Path, release: Release) -> Result<ExitCode> {
     let files = project::files(inventory)?;
-    let fleet = Fleet::new(&files.cluster, &files.dir, None)
-        .context("cannot make a folder for SSH sockets in /tmp")?;
+    let fleet = files.fleet(None)?;
     let hosts = fleet.hosts();
     let answers = ui::waiting(&hosts, holders(&hosts, release)).await;
     let (mut text, mut rows) = (String::new(), Vec::new());

@@ -2,6 +2,7 @@
 
 mod app;
 mod apply;
+mod beside;
 mod certs;
 mod check;
 mod connections;
@@ -18,17 +19,19 @@ mod project;
 mod record;
 mod redis;
 mod render;
+mod rendered;
 mod revoke;
 mod rollback;
 mod rotate_ca;
 mod saved;
 mod secrets;
 mod status;
+mod validate;
 mod verify;
 mod who;
+mod written;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -38,18 +41,24 @@ use tokio::sync::OnceCell;
 use crate::cli::{Cli, Command, Described};
 use crate::plan::Report;
 use crate::secrets::Secret;
-use crate::ui::Hint;
 use crate::{inventory, ui};
+use written::{Precious, unwritable};
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let precious = Precious::of(cli.inventory.as_deref(), cli.identity.as_deref());
+    let written = [("the log", &cli.log), ("the trace", &cli.trace)];
+    for (what, file) in written.iter().filter_map(|(what, file)| Some((what, file.as_ref()?))) {
+        precious.spared(what, file)?;
+    }
     if let Some(path) = &cli.log {
         ui::log_into(path).map_err(|error| unwritable("the log", path, error))?;
     }
-    let global =
-        Global { json: cli.json, identity: cli.identity, trace: cli.trace, outside: OnceCell::new() };
+    let Cli { json, identity, trace, .. } = cli;
+    let global = Global { json, identity, trace, precious, outside: OnceCell::new() };
     match cli.command {
         Command::Init(args) => init::run(&global, &args),
+        Command::Validate(target) => validate::run(&global, &target),
         Command::Check(target) => check::run(&global, &target).await,
         Command::Plan(args) => plan::run(&global, &args).await,
         Command::Apply(args) => apply::run(&global, &args).await,
@@ -76,7 +85,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ui::data(&String::from_utf8_lossy(&text));
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => {
+        Command::Man { out: Some(folder) } => {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder))
+                .map_err(|error| unwritable("the manual pages into", &folder, error))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { out: None } => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut text)?;
             ui::data(&String::from_utf8_lossy(&text));
@@ -100,12 +115,6 @@ fn schema(of: Described) -> serde_json::Value {
     .to_value()
 }
 
-/// A file of the user's choice that cannot be written.
-fn unwritable(what: &str, path: &Path, error: std::io::Error) -> anyhow::Error {
-    let hint = Hint("choose a place in a folder that is there, and that whoever runs this may write".into());
-    anyhow::Error::new(error).context(format!("cannot write {what} {}", path.display())).context(hint)
-}
-
 /// Says why nothing was to be done.
 fn nothing(global: &Global, words: &str) {
     if global.json {
@@ -120,6 +129,8 @@ struct Global {
     json: bool,
     identity: Option<std::path::PathBuf>,
     trace: Option<std::path::PathBuf>,
+    /// Files that no other is written into.
+    precious: Precious,
     /// Secrets from outside, once a run has read them.
     outside: OnceCell<BTreeMap<String, Secret>>,
 }

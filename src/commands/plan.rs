@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::Global;
 use super::project::Project;
 use super::who::who;
-use super::{Global, unwritable};
+use super::written::unwritable;
 use crate::exit::Exit;
 use crate::live::Observed;
 use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
@@ -18,11 +19,11 @@ use crate::ui::Hint;
 use crate::{cli, observe, plan, ui};
 
 pub async fn run(global: &Global, args: &cli::Plan) -> Result<ExitCode> {
+    for file in args.out.iter().chain(&args.output.json_into) {
+        global.precious.spared("the plan", file)?;
+    }
     let mut project = Project::open(global, &args.target.inventory).await?;
     let selection = selection(&args.narrow);
-    for file in args.out.iter().chain(&args.output.json_into) {
-        require_folder(file)?;
-    }
     let (plan, observed) = selected(&mut project, &selection).await?;
     if let Some(file) = &args.out {
         save(&project, &plan, &observed, selection, file)?;
@@ -55,12 +56,6 @@ pub fn print(global: &Global, output: &cli::PlanOutput, project: &Project, plan:
     }
     let pending = output.detailed_exitcode && !plan.is_empty();
     Ok(if pending { Exit::Pending.into() } else { ExitCode::SUCCESS })
-}
-
-/// Refuses a file that could not be written, before any node is asked.
-fn require_folder(file: &Path) -> Result<()> {
-    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    std::fs::metadata(folder).map(drop).map_err(|error| unwritable("the plan", file, error))
 }
 
 pub fn show(global: &Global, plan: &Plan) {

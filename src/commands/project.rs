@@ -7,14 +7,16 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::{Global, unwritable};
+use super::Global;
+use super::beside::{missing_ssh, own_certificates};
+use super::written::unwritable;
 use crate::cluster::{Cluster, NodeName};
-use crate::inventory::{self, Inventory, Loaded, Places, Problem, Problems};
+use crate::inventory::{self, Loaded, Places, Problem, Problems};
 use crate::journal::Wanted;
 use crate::live::Observed;
 use crate::live::{self, secret_names, secret_uses};
 use crate::observe::{self, Answers, Hosts, Unanswered};
-use crate::pki::{Authority, OwnCertificate, Trust, Unfit};
+use crate::pki::{Authority, OwnCertificate, Trust};
 use crate::plan::{self, Inputs, Made};
 use crate::render::Source;
 use crate::resource::{Call, Id};
@@ -106,50 +108,17 @@ fn fitted(loaded: Loaded, library: Library) -> Result<Files> {
     Ok(Files { cluster, library, dir, own_certificates, text })
 }
 
-/// A path in the inventory, what is wrong with its value, and what to do.
-type Unfitting = (Vec<String>, String, String);
-
-/// The certificates that applications bring, and what is wrong with them.
-fn own_certificates(inventory: &Inventory, dir: &Path) -> (BTreeMap<String, OwnCertificate>, Vec<Unfitting>) {
-    let (mut all, mut unfit) = (BTreeMap::new(), Vec::new());
-    for (name, application) in &inventory.applications {
-        let Some(files) = &application.certificate else { continue };
-        let mut refuse = |field: &str, message: String, hint: &str| {
-            let path = ["applications", name, "certificate", field].map(str::to_owned).to_vec();
-            unfit.push((path, message, hint.to_owned()));
-        };
-        let mut read = |field: &str, path: &str| match std::fs::read_to_string(dir.join(path)) {
-            Ok(text) => Some(text.trim_end().to_owned() + "\n"),
-            Err(error) => {
-                refuse(
-                    field,
-                    format!("cannot read {}: {error}", dir.join(path).display()),
-                    "name a file, relative to the inventory",
-                );
-                None
-            }
-        };
-        let (chain, key) = (read("chain", &files.chain), read("key", &files.key));
-        let (Some(chain), Some(key)) = (chain, key) else { continue };
-        let own = OwnCertificate { path: files.chain.clone(), chain, key: Secret::new(key) };
-        if let Err(why) = own.check(&application.hosts) {
-            let (field, hint) = match why {
-                Unfit::Chain(_) => ("chain", "give a file of PEM certificates, that of the host first"),
-                Unfit::Names { .. } => ("chain", "have it made for every host name, or change `hosts`"),
-                Unfit::Key => ("key", "give a PEM file of a key without a passphrase"),
-                Unfit::Mismatch(_) => ("key", "give the key that the certificate was made with"),
-            };
-            refuse(field, format!("{}: {why}", if field == "key" { &files.key } else { &files.chain }), hint);
-        }
-        all.insert(name.clone(), own);
-    }
-    (all, unfit)
-}
-
 impl Files {
     /// The recipients that the inventory names.
     pub fn recipients(&self) -> BTreeSet<Recipient> {
         recipients(&self.cluster)
+    }
+
+    /// The way to the nodes, which takes the files of SSH that the inventory names.
+    pub fn fleet(&self, trace: Option<Trace>) -> Result<Fleet> {
+        let missing = missing_ssh(&self.cluster.inventory.ssh, &self.dir);
+        self.text.refuse(inventory::placed(&self.text.places, missing))?;
+        Fleet::new(&self.cluster, &self.dir, trace).context("cannot make a folder for SSH sockets in /tmp")
     }
 
     /// The secrets that do not come from the store.
@@ -257,10 +226,15 @@ impl Project {
 
     /// The same for files that have been read.
     pub async fn of(global: &Global, files: Files, change: impl FnOnce(&mut Store)) -> Result<Self> {
+        let trace = global
+            .trace
+            .as_deref()
+            .map(|path| Trace::create(path).map_err(|error| unwritable("the trace", path, error)));
+        let fleet = files.fleet(trace.transpose()?)?;
         let (mut store, _) = open_store(global, &files)?;
         change(&mut store);
         let mut secrets = global.outside.get_or_try_init(|| fetch_all(&files)).await?.clone();
-        let Files { cluster, library, dir, own_certificates, text } = files;
+        let Files { cluster, library, own_certificates, text, .. } = files;
         let mut made = Made::default();
         let mut rng = rand::rng();
         if store.ca().is_none() {
@@ -284,12 +258,6 @@ impl Project {
             });
         }
         let trust = resting(&store)?;
-        let trace = global
-            .trace
-            .as_deref()
-            .map(|path| Trace::create(path).map_err(|error| unwritable("the trace", path, error)));
-        let fleet = Fleet::new(&cluster, &dir, trace.transpose()?)
-            .context("cannot make a folder for SSH sockets in /tmp")?;
         let mut source = Source::new(cluster, library, secrets, trust)?;
         source.own_certificates = own_certificates;
         let source = Arc::new(source);

@@ -1,5 +1,6 @@
 //! `deploy redis`: moves its primary, for work on the machine under it.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,12 @@ use super::who::run_id;
 use super::who::who;
 use crate::apply::{self, HandOverError};
 use crate::cli::{Failover, Redis};
-use crate::cluster::NodeName;
+use crate::cluster::{Cluster, NodeName};
 use crate::exit::Exit;
 use crate::live;
+use crate::observe::{Answers, ObserveError, Unanswered};
+use crate::plan::SelectionError;
+use crate::resource::Refusal;
 use crate::ui::{self, Hint};
 use crate::verdict::Verdict;
 use crate::{observe, plan, verify};
@@ -35,12 +39,15 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
         let hint = Hint("`redis.enabled: true` and nodes of kind `app` give it one".into());
         return Err(anyhow!("this cluster has no Redis").context(hint));
     }
-    let to = args.to.as_deref().map(NodeName::from);
-    let wanted = {
-        let answers = ui::waiting(&hosts, observe::observe(source, &hosts)).await?;
-        live::redis_hand_over(source, &answers.observed, to.as_ref())
-            .map_err(|refusal| super::plan::explain(refusal.into()))?
+    let to = args.to.as_deref().map(|name| known(&source.cluster, name)).transpose()?;
+    let Answers { observed, failures } = ui::waiting(&hosts, observe::observe(source, &hosts)).await?;
+    let wanted = match live::redis_hand_over(source, &observed, to.as_ref()) {
+        Ok(wanted) => wanted,
+        Err(refusal) => return Err(refused(&source.cluster, refusal, failures)),
     };
+    for error in failures.values() {
+        ui::talk(&format!("left out: {error}"));
+    }
     let (from, to) = (&wanted.from, &wanted.to);
     if !args.yes {
         if !ui::interactive() {
@@ -84,6 +91,34 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
     Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
 }
 
+/// The node of that name.
+fn known(cluster: &Cluster, name: &str) -> Result<NodeName, SelectionError> {
+    let found = cluster.nodes.keys().find(|node| node.as_str() == name);
+    found.cloned().ok_or_else(|| {
+        let known: Vec<&str> = cluster.with_role("redis").map(|(node, _)| node.as_str()).collect();
+        SelectionError::Node { name: name.to_owned(), known: known.join(", ") }
+    })
+}
+
+/// Why the primary cannot be moved: nodes of Redis or its Sentinels that do not answer come before what follows from it.
+fn refused(
+    cluster: &Cluster,
+    refusal: Refusal,
+    mut failures: BTreeMap<NodeName, ObserveError>,
+) -> anyhow::Error {
+    let concerned = |node: &NodeName| {
+        let roles = cluster.nodes.get(node).map(|node| &node.roles);
+        roles.is_some_and(|roles| roles.contains("redis") || roles.contains("sentinel"))
+    };
+    failures.retain(|node, _| concerned(node));
+    if failures.is_empty() {
+        return super::plan::explain(refusal.into());
+    }
+    let silent = Unanswered(failures);
+    let hint = Hint(silent.hint());
+    anyhow::Error::new(silent).context(refusal.what).context(hint)
+}
+
 /// Moves the primary under the cluster's lock; how long writes have waited.
 async fn moved(project: &Project, run: &str, wanted: &live::HandOver) -> Result<Duration> {
     let lock = lock(project, run).await?;
@@ -100,4 +135,27 @@ fn explain(error: HandOverError) -> anyhow::Error {
         }
     };
     anyhow::Error::new(error).context(Hint(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::fixture::{MIXED, source};
+    use crate::pki::Trust;
+    use crate::transport::Failure;
+
+    fn exit(silent: &str) -> (Exit, String) {
+        let source = source(MIXED, Trust::settled("ca", "0"));
+        let refusal = Refusal { what: "Redis has no primary that answers".into(), hint: "look".into() };
+        let lost = ObserveError::from(Failure::Timeout { node: silent.into(), seconds: 1 });
+        let error = refused(&source.cluster, refusal, [(silent.into(), lost)].into());
+        (Exit::of(&error), ui::words(&error).0)
+    }
+
+    #[test]
+    fn a_silent_node_is_the_cause_of_a_refusal_where_redis_or_its_sentinels_run_on_it() {
+        let said = "Redis has no primary that answers: a1: no answer within 1 s";
+        assert_eq!(exit("a1"), (Exit::Unreachable, said.into()));
+        assert_eq!(exit("w1"), (Exit::Unfit, "Redis has no primary that answers".into()));
+    }
 }

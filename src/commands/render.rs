@@ -1,14 +1,14 @@
 //! `deploy render`: every file of every node, into a folder, without any network.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use serde_json::json;
 
-use super::Global;
 use super::project::Files;
+use super::{Global, rendered};
 use crate::cli;
 use crate::live::secret_names;
 use crate::observe;
@@ -34,10 +34,11 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
         .into_iter()
         .map(|(name, own)| (name, OwnCertificate { key: Secret::new("(its key)\n"), ..own }))
         .collect();
-    let mut written = Vec::new();
+    let debian = u8::from(source.cluster.inventory.lab.debian);
+    let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
     for node in source.cluster.nodes.keys() {
         let facts = Facts {
-            debian: source.cluster.inventory.lab.debian.into(),
+            debian,
             ram_mib: ASSUMED_RAM_MIB,
             cores: ASSUMED_CORES,
             clock: 0,
@@ -46,33 +47,25 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
         };
         for resource in resources(&source, node, Some(&facts))?.into_values().flatten() {
             let Some((path, content)) = resource.content() else { continue };
-            let file = args.out.join(node.as_str()).join(path.trim_start_matches('/'));
-            write(&file, &content)?;
-            written.push(file.display().to_string());
+            files.insert(Path::new(node.as_str()).join(path.trim_start_matches('/')), content);
         }
         if args.probes {
-            let file = args.out.join(node.as_str()).join("probe.sh");
-            write(&file, &observe::probe(&source, node)?)?;
-            written.push(file.display().to_string());
+            files.insert(Path::new(node.as_str()).join("probe.sh"), observe::probe(&source, node)?);
         }
     }
+    rendered::replace(&args.out, &files)?;
     if global.json {
-        ui::json(&serde_json::json!({ "files": written }));
+        let written: Vec<String> =
+            files.keys().map(|file| args.out.join(file).display().to_string()).collect();
+        let assumed = json!({ "ram_mib": ASSUMED_RAM_MIB, "cores": ASSUMED_CORES, "debian": debian });
+        ui::json(&json!({ "files": written, "assumed": assumed }));
     } else {
-        ui::data(&format!("{} files written below {}\n", written.len(), args.out.display()));
+        ui::data(&format!(
+            "{} files written below {}, as for machines of {} GiB, {ASSUMED_CORES} cores and Debian {debian}\n",
+            files.len(),
+            args.out.display(),
+            ASSUMED_RAM_MIB / 1024
+        ));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn write(file: &Path, content: &str) -> Result<()> {
-    use std::io::Write;
-    let write = || -> std::io::Result<()> {
-        if let Some(parent) = file.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        options.open(file)?.write_all(content.as_bytes())
-    };
-    write().map_err(|error| super::unwritable("the rendering", file, error))
 }

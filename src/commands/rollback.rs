@@ -22,6 +22,9 @@ pub async fn run(global: &Global, args: &cli::Rollback) -> Result<ExitCode> {
 async fn rollback(global: &Global, args: &cli::Rollback, run: String) -> Result<ExitCode> {
     let begun = Instant::now();
     let path = &args.target.inventory;
+    if let Some(file) = &args.output.json_into {
+        global.precious.spared("the plan", file)?;
+    }
     let wanted = history::wanted(path, &args.run).await?;
     let present = project::files(path)?;
     let diff = Diff { old: Some(present.text.source), new: wanted.inventory.clone(), secret: false };

@@ -7,7 +7,7 @@ use anyhow::Result;
 use console::style;
 
 use super::Global;
-use super::project::Project;
+use super::project::{Project, everyone};
 use crate::cli::Target;
 use crate::exit::Exit;
 use crate::observe::{self, Hosts};
@@ -31,8 +31,14 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
 /// Runs every check on every node that answers; one that does not is a failed check of its own.
 async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
     let answers = observe::observe_only(hosts, &[]).await?;
+    if answers.observed.is_empty() {
+        everyone(answers)?;
+        return Ok(Vec::new());
+    }
     let checks = plan::checks(source, &live::facts(&answers.observed))?;
     let mut verdicts = verify::everything(source, hosts, &checks).await?;
+    let silent = |verdict: &&mut Verdict| answers.failures.contains_key(&verdict.node);
+    verdicts.iter_mut().filter(silent).for_each(unproven);
     verdicts.extend(answers.failures.into_iter().map(|(node, error)| Verdict {
         name: "node/reachable".into(),
         title: "the node answers".into(),
@@ -41,6 +47,14 @@ async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
         reason: error.to_string(),
     }));
     Ok(verdicts)
+}
+
+/// No port of a machine that is down answers, which proves nothing of its packet filter.
+fn unproven(verdict: &mut Verdict) {
+    if verdict.outcome == Outcome::Pass {
+        verdict.outcome = Outcome::Skip;
+        verdict.reason = "the node does not answer".into();
+    }
 }
 
 /// The verdicts as text: those that failed or warn, all of them when asked, and how many of each.
@@ -65,4 +79,26 @@ pub fn text(verdicts: &[Verdict], every: bool) -> String {
     let (warned, skipped) = (count(Outcome::Warn), count(Outcome::Skip));
     let _ = writeln!(text, "{passed} checks passed, {failed} failed, {warned} warned, {skipped} skipped");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_passes_on_a_node_that_does_not_answer() {
+        let after = |outcome| {
+            let mut verdict = Verdict {
+                name: "firewall/exposure".into(),
+                title: "only the intended ports answer this machine".into(),
+                node: "n1".into(),
+                outcome,
+                reason: "as found".into(),
+            };
+            unproven(&mut verdict);
+            (verdict.outcome, verdict.reason)
+        };
+        assert_eq!(after(Outcome::Pass), (Outcome::Skip, "the node does not answer".into()));
+        assert_eq!(after(Outcome::Fail), (Outcome::Fail, "as found".into()));
+    }
 }

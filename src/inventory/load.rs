@@ -86,7 +86,7 @@ impl InventoryError {
 /// Reads and validates the inventory at `path`: a file, or a folder that holds `cluster.yaml`. `roles` are those that it
 /// may place.
 pub fn load(path: &Path, roles: &KnownRoles) -> Result<Loaded, InventoryError> {
-    let file = file_at(path);
+    let file = file(path);
     let source = read(&file)?;
     load_text(path, &file.to_string_lossy(), source, roles)
 }
@@ -99,18 +99,19 @@ pub fn load_text(
     roles: &KnownRoles,
 ) -> Result<Loaded, InventoryError> {
     let (inventory, places) = parse_with(name, &source, roles).map_err(InventoryError::Invalid)?;
-    Ok(Loaded { inventory, dir: folder(path), file: file_at(path), source, places })
+    Ok(Loaded { inventory, dir: folder(path), file: file(path), source, places })
 }
 
 /// The folder of the inventory at `path`.
 pub fn folder(path: &Path) -> PathBuf {
-    match file_at(path).parent() {
+    match file(path).parent() {
         Some(parent) if parent != Path::new("") => parent.to_path_buf(),
         _ => PathBuf::from("."),
     }
 }
 
-fn file_at(path: &Path) -> PathBuf {
+/// The file of the inventory at `path`.
+pub fn file(path: &Path) -> PathBuf {
     if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() }
 }
 

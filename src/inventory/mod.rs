@@ -17,8 +17,8 @@ mod shape;
 mod wording;
 
 pub use known_roles::KnownRoles;
-pub use load::{InventoryError, Loaded, folder, load, load_text, parse, parse_with};
-pub use model::Inventory;
+pub use load::{InventoryError, Loaded, file, folder, load, load_text, parse, parse_with};
+pub use model::{Inventory, Ssh};
 pub use placement::{REDIS, redis_port, wanted};
 pub use places::{Place, Places};
 pub use problem::{Problem, Problems};

@@ -31,6 +31,14 @@ pub enum SelectionError {
         /// What could be meant.
         known: String,
     },
+    /// The one node that something is to be done with.
+    #[error("there is no node `{name}`; there are: {known}")]
+    Node {
+        /// What was named.
+        name: String,
+        /// What could be meant.
+        known: String,
+    },
     /// All nodes are taken out again.
     #[error("--on leaves no node over")]
     Empty,
@@ -57,6 +65,7 @@ impl SelectionError {
                 meant(plain, known)
                     + "a pattern is a name, `w*`, `@ROLE` or `@KIND`; `!` in front takes nodes away"
             }
+            Self::Node { name, known } => meant(name, known) + "name one node, as the inventory does",
             Self::Empty => {
                 "`!` takes nodes away from those named before it; name more, or take away fewer".into()
             }

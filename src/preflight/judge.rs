@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::question::{Answer, manifests, ways};
 use crate::cluster::NodeName;
+use crate::inventory::Inventory;
+use crate::inventory::model::Network;
 use crate::live::{self, Observation, Observed};
 use crate::render::{Facts, Source};
 use crate::verdict::{Outcome, Verdict};
@@ -19,7 +21,7 @@ const DISK_KIB: u64 = 5 * 1024 * 1024;
 pub type Found = (Outcome, String);
 
 /// The checks of a machine by name, each with what holds when it passes, in the order in which they are shown.
-pub const CHECKS: [(&str, &str); 15] = [
+pub const CHECKS: [(&str, &str); 16] = [
     ("identity", "the secret store opens"),
     ("reachable", "the node answers over SSH"),
     ("root", "commands run as root"),
@@ -33,6 +35,7 @@ pub const CHECKS: [(&str, &str); 15] = [
     ("data", "no data is in the way that this cluster did not make"),
     ("packages", "apt knows every package that it needs"),
     ("upgrades", "no upgrade restarts its services unasked"),
+    ("access", "SSH and the ports of clients are not open to everybody"),
     ("virtual-ip", "the virtual address is free, or this cluster's"),
     ("network", "every other node that it must reach is in reach"),
 ];
@@ -66,6 +69,21 @@ fn fail(why: String) -> Found {
 
 fn warn(why: String) -> Found {
     (Outcome::Warn, why)
+}
+
+/// Whom the packet filters let in from outside.
+pub fn access(inventory: &Inventory) -> Found {
+    if !inventory.firewall.enabled {
+        return skip("`firewall.enabled` is false");
+    }
+    let all = [("access.admin", &inventory.access.admin), ("access.clients", &inventory.access.clients)];
+    let everybody = |networks: &[Network]| networks.iter().any(|network| network.0.prefix_len() == 0);
+    let open: Vec<String> =
+        all.iter().filter(|(_, who)| everybody(who)).map(|(key, _)| format!("`{key}`")).collect();
+    if open.is_empty() {
+        return pass();
+    }
+    warn(format!("everybody is in {}: name the networks that have to come in", open.join(" and in ")))
 }
 
 /// The verdict on the virtual addresses, from what all nodes said; none where there are none.

@@ -89,6 +89,8 @@ pub async fn of(
     for (node, error) in &answers.failures {
         verdicts.extend(failed(node, error));
     }
+    let access = judge::access(&source.cluster.inventory);
+    verdicts.push(verdict("access", &NodeName::from(HERE), access));
     verdicts.extend(judge::virtual_ip(source, &answers.observed));
     let rank = |verdict: &Verdict| CHECKS.iter().position(|(name, _)| *name == verdict.name);
     verdicts.sort_by_cached_key(|verdict| (rank(verdict), verdict.node.clone()));
@@ -103,7 +105,8 @@ fn filters(seen: &Observation) -> bool {
 
 /// A node that answered the probe and not the script.
 fn lost(node: &NodeName, reason: &str) -> Vec<Verdict> {
-    let checks = CHECKS.iter().filter(|(name, _)| !["reachable", "root", "identity"].contains(name));
+    let checks =
+        CHECKS.iter().filter(|(name, _)| !["reachable", "root", "identity", "access"].contains(name));
     let skipped =
         checks.map(|(name, _)| verdict(name, node, (Outcome::Fail, format!("no answer: {reason}"))));
     skipped.collect()

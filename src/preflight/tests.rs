@@ -56,6 +56,22 @@ fn a_fit_machine_passes() {
 }
 
 #[test]
+fn everybody_in_access_is_a_warning_that_names_the_key() {
+    let found = |access: &str| {
+        let text = format!("{}{access}", crate::live::fixture::THREE);
+        super::judge::access(&crate::inventory::parse("c.yaml", &text).unwrap().0)
+    };
+    let warned =
+        "everybody is in `access.admin` and in `access.clients`: name the networks that have to come in";
+    assert_eq!(found(""), (Outcome::Warn, warned.into()));
+    let (outcome, reason) = found("access: { admin: [10.0.0.0/8, '::/0'], clients: [10.0.0.0/8] }\n");
+    assert_eq!(outcome, Outcome::Warn);
+    assert!(reason.contains("`access.admin`") && !reason.contains("clients"), "{reason}");
+    assert_eq!(found("access: { admin: [10.0.0.0/8], clients: [] }\n").0, Outcome::Pass);
+    assert_eq!(found("firewall: { enabled: false }\n").0, Outcome::Skip);
+}
+
+#[test]
 fn a_cut_reply_is_no_answer() {
     assert_eq!(Answer::parse("clock=1\ndisk=5\n"), None);
 }

@@ -135,6 +135,18 @@ impl Identity {
         })
     }
 
+    /// Every file that [`Identity::find`] may look into.
+    pub fn files(
+        explicit: Option<&Path>,
+        inventory_dir: &Path,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Vec<PathBuf> {
+        let named = env("DEPLOY_IDENTITY_FILE").filter(|value| !value.trim().is_empty()).map(PathBuf::from);
+        let beside = inventory_dir.join(FILE_BESIDE_INVENTORY);
+        let files = explicit.map(Path::to_path_buf).into_iter().chain(named).chain([beside]);
+        files.chain(Self::default_path(env)).collect()
+    }
+
     /// Where a user's identity lives: `deploy/identity` in `XDG_CONFIG_HOME`, else in `~/.config`.
     pub fn default_path(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
         let home = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);

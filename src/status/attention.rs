@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cluster::{Cluster, NodeName};
+use crate::transport::Login;
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -37,17 +38,13 @@ pub struct Attention {
 pub struct Remedies<'a> {
     cluster: &'a Cluster,
     inventory: String,
-    config: Option<String>,
+    dir: &'a Path,
 }
 
 impl<'a> Remedies<'a> {
     /// Commands that name the inventory as the user did; `dir` is its folder.
-    pub fn new(cluster: &'a Cluster, inventory: &Path, dir: &Path) -> Self {
-        let config = cluster.inventory.ssh.config.as_ref().map(|config| match config.strip_prefix("~/") {
-            Some(_) => config.clone(),
-            None => dir.join(config).display().to_string(),
-        });
-        Self { cluster, inventory: inventory.display().to_string(), config }
+    pub fn new(cluster: &'a Cluster, inventory: &Path, dir: &'a Path) -> Self {
+        Self { cluster, inventory: inventory.display().to_string(), dir }
     }
 
     /// Brings the cluster to what the inventory says.
@@ -62,14 +59,8 @@ impl<'a> Remedies<'a> {
 
     /// Logs in on a node, as `deploy` does.
     pub fn login(&self, node: &NodeName) -> String {
-        let ssh = &self.cluster.inventory.ssh;
-        let mut words = vec!["ssh".to_owned()];
-        words.extend(self.config.iter().map(|config| format!("-F {config}")));
-        words.extend(ssh.key.iter().map(|key| format!("-i {key}")));
         let Some(known) = self.cluster.nodes.get(node) else { return format!("ssh {node}") };
-        words.extend(known.port.map(|port| format!("-p {port}")));
-        words.push(format!("{}@{}", ssh.user, known.host));
-        words.join(" ")
+        Login::new(&self.cluster.inventory.ssh, self.dir, known).command()
     }
 
     /// Runs `command`, which holds no single quote, on a node.

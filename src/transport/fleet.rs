@@ -10,7 +10,7 @@ use openssh::{ControlPersist, KnownHosts, SessionBuilder};
 use super::shared::Place;
 use super::ssh::{Ssh, Way};
 use super::turns::Turns;
-use super::{Host, Trace};
+use super::{Host, Login, Trace, resolve};
 use crate::cluster::{Cluster, NodeName};
 
 /// All nodes of a cluster.
@@ -30,11 +30,10 @@ impl Fleet {
         let sockets = tempfile::Builder::new().prefix("dp").tempdir_in("/tmp")?;
         let ssh = &cluster.inventory.ssh;
         let connect_timeout = Duration::from_secs(ssh.connect_timeout.into());
-        let key = ssh.key.as_ref().map(|key| resolve(dir, key));
-        let config = ssh.config.as_ref().map(|config| resolve(dir, config));
-        let settings = settings(config.as_deref());
+        let settings = settings(ssh.config.as_ref().map(|config| resolve(dir, config)));
         let mut hosts = BTreeMap::new();
         for (name, node) in &cluster.nodes {
+            let login = Login::new(ssh, dir, node);
             let mut builder = SessionBuilder::default();
             builder
                 .known_hosts_check(KnownHosts::Strict)
@@ -43,21 +42,22 @@ impl Fleet {
                 .control_persist(persist(ssh.reuse))
                 .control_directory(sockets.path())
                 .user(ssh.user.clone());
-            if let Some(port) = node.port {
+            if let Some(port) = login.port {
                 builder.port(port);
             }
-            if let Some(key) = &key {
+            if let Some(key) = &login.key {
                 builder.keyfile(key);
             }
-            if let Some(config) = &config {
+            if let Some(config) = &login.config {
                 builder.config_file(config);
             }
-            let port = node.port.unwrap_or_default().to_string();
-            let key = key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
-            let reused = (ssh.reuse > 0).then(|| Place::of(&[&node.host, &ssh.user, &port, &key, &settings]));
+            let port = login.port.unwrap_or_default().to_string();
+            let key = login.key.as_ref().map(|key| key.display().to_string()).unwrap_or_default();
+            let reused =
+                (ssh.reuse > 0).then(|| Place::of(&[&login.host, &login.user, &port, &key, &settings]));
             let way = Way {
                 name: name.to_string(),
-                target: node.host.clone(),
+                login,
                 builder,
                 root: ssh.user == "root",
                 place: reused.flatten(),
@@ -100,14 +100,6 @@ fn allow_files() {
     }
 }
 
-/// `path` as the user of an inventory means it: `~` is the home folder, anything relative starts at the inventory.
-fn resolve(dir: &Path, path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => dir.join(path),
-    }
-}
-
 /// How long a connection stays when nothing goes over it. One that ends with its run has a minute, for its pauses.
 fn persist(reuse: u16) -> ControlPersist {
     let seconds = std::num::NonZeroUsize::new(reuse.into());
@@ -115,8 +107,8 @@ fn persist(reuse: u16) -> ControlPersist {
 }
 
 /// What the SSH client is told besides our own options, to tell one way to log in from another.
-fn settings(config: Option<&Path>) -> String {
-    let file = config.map(Path::to_path_buf).or_else(|| Some(std::env::home_dir()?.join(".ssh/config")));
+fn settings(config: Option<PathBuf>) -> String {
+    let file = config.or_else(|| Some(std::env::home_dir()?.join(".ssh/config")));
     let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
     let agent = std::env::var("SSH_AUTH_SOCK").unwrap_or_default();
     format!("{}\n{agent}\n{text}", file.unwrap_or_default().display())

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::quote;
+
 /// Where the lines of a running command go, as they come.
 pub type Lines = UnboundedSender<String>;
 
@@ -53,6 +55,8 @@ pub enum Failure {
         target: String,
         /// What SSH said.
         reason: String,
+        /// The command that logs in to it.
+        login: String,
     },
     /// The host key is not the one we know.
     #[error("{node}: the host key of {target} is not the one known for it")]
@@ -61,6 +65,10 @@ pub enum Failure {
         node: String,
         /// What SSH was asked to connect to.
         target: String,
+        /// What files of known host keys call it.
+        known_as: String,
+        /// The command that logs in to it.
+        login: String,
     },
     /// The connection was lost while a command ran.
     #[error("{node}: connection lost: {reason}")]
@@ -92,12 +100,13 @@ impl Failure {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Unreachable { target, .. } => {
-                format!("try `ssh {target} true`; it must work without a question")
+            Self::Unreachable { login, .. } => {
+                format!("try `{login} true`; it must work without a question")
             }
-            Self::HostKey { target, .. } => {
+            Self::HostKey { known_as, login, .. } => {
                 format!(
-                    "if the machine was made anew, remove its old key with `ssh-keygen -R {target}` and accept the new one by hand"
+                    "if the machine was made anew, remove its old key with `ssh-keygen -R {}` and accept the new one with `{login} true`",
+                    quote(known_as)
                 )
             }
             Self::Lost { .. } | Self::Timeout { .. } => {
@@ -124,4 +133,21 @@ pub trait Host: Send + Sync {
         &'a self,
         exec: Exec,
     ) -> Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_host_key_is_accepted_where_the_inventory_says() {
+        let failure = Failure::HostKey {
+            node: "n1".into(),
+            target: "n1".into(),
+            known_as: "[n1]:2222".into(),
+            login: "ssh -p 2222 root@n1".into(),
+        };
+        let hint = failure.hint();
+        assert!(hint.contains("`ssh-keygen -R '[n1]:2222'`") && hint.contains("`ssh -p 2222 root@n1 true`"));
+    }
 }

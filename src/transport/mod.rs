@@ -4,6 +4,7 @@
 
 mod fleet;
 mod host;
+mod login;
 mod quote;
 mod recorder;
 mod shared;
@@ -13,6 +14,7 @@ mod turns;
 
 pub use fleet::Fleet;
 pub use host::{Exec, Failure, Host, Lines, Reply};
+pub use login::{Login, resolve};
 pub use quote::quote;
 pub use recorder::Recorder;
 pub use ssh::Ssh;

@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::shared::Place;
 use super::turns::Turns;
-use super::{Exec, Failure, Host, Reply, Trace};
+use super::{Exec, Failure, Host, Login, Reply, Trace};
 
 /// Commands at once over one connection: servers refuse more than ten (`MaxSessions`), and a person may use one too.
 const SESSIONS: usize = 8;
@@ -37,8 +37,8 @@ pub struct Ssh {
 pub struct Way {
     /// The node.
     pub name: String,
-    /// Host name or address.
-    pub target: String,
+    /// What the inventory says of it.
+    pub login: Login,
     /// With all options.
     pub builder: SessionBuilder,
     /// Commands need no sudo.
@@ -78,7 +78,7 @@ impl Ssh {
             }
             let _turn = self.turns.log_ins.acquire().await;
             let from = Instant::now();
-            let session = place.connect(&self.way.builder, &self.way.target).await;
+            let session = place.connect(&self.way.builder, &self.way.login.host).await;
             self.connected(from, session).map(Some)
         };
         self.shared.get_or_try_init(open).await.cloned()
@@ -91,7 +91,7 @@ impl Ssh {
     async fn connect(&self) -> Result<Arc<Session>, Failure> {
         let _turn = self.turns.log_ins.acquire().await;
         let from = Instant::now();
-        let session = self.way.builder.connect_mux(&self.way.target).await;
+        let session = self.way.builder.connect_mux(&self.way.login.host).await;
         self.connected(from, session)
     }
 
@@ -100,11 +100,14 @@ impl Ssh {
         from: Instant,
         session: Result<Session, openssh::Error>,
     ) -> Result<Arc<Session>, Failure> {
-        let session = session.map_err(|error| self.refused(&error))?;
+        let session = session.map_err(|error| self.refused(&error));
         if let Some(trace) = &self.trace {
-            trace.connected(&self.way.name, from);
+            match &session {
+                Ok(_) => trace.connected(&self.way.name, from),
+                Err(failure) => trace.refused(&self.way.name, from, &failure.to_string()),
+            }
         }
-        Ok(Arc::new(session))
+        session.map(Arc::new)
     }
 
     /// The command has begun; it has not where this fails.
@@ -130,13 +133,15 @@ impl Ssh {
 
     fn refused(&self, error: &openssh::Error) -> Failure {
         let reason = chain(error);
-        let (node, target) = (self.way.name.clone(), self.way.target.clone());
+        let Way { name, login, .. } = &self.way;
+        let (node, target, login, known_as) =
+            (name.clone(), login.host.clone(), login.command(), login.known_as());
         if reason.contains("Host key verification failed")
             || reason.contains("HOST IDENTIFICATION HAS CHANGED")
         {
-            return Failure::HostKey { node, target };
+            return Failure::HostKey { node, target, login, known_as };
         }
-        Failure::Unreachable { node, target, reason }
+        Failure::Unreachable { node, target, reason, login }
     }
 
     /// The command with its deadline, as root.

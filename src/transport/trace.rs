@@ -23,19 +23,27 @@ impl Trace {
 
     /// A connection to `node` that was being opened since `from`.
     pub fn connected(&self, node: &str, from: Instant) {
-        self.line(node, "connect", from, 0, 0);
+        self.line(node, "connect", from, 0, 0, None);
+    }
+
+    /// The same where it was not, and why.
+    pub fn refused(&self, node: &str, from: Instant, error: &str) {
+        self.line(node, "connect", from, 0, 0, Some(error));
     }
 
     /// A command on `node` that ran since `from`, with the bytes that it was sent and that it answered.
     pub fn executed(&self, node: &str, from: Instant, sent: usize, received: usize) {
-        self.line(node, "execute", from, sent, received);
+        self.line(node, "execute", from, sent, received, None);
     }
 
     /// A record that cannot be written must not end a run.
-    fn line(&self, node: &str, what: &str, from: Instant, sent: usize, received: usize) {
+    fn line(&self, node: &str, what: &str, from: Instant, sent: usize, received: usize, error: Option<&str>) {
         let at = (from - self.begun).as_secs_f64();
         let seconds = from.elapsed().as_secs_f64();
-        let line = json!({ "node": node, "what": what, "at": at, "seconds": seconds, "sent": sent, "received": received });
+        let mut line = json!({ "node": node, "what": what, "at": at, "seconds": seconds, "sent": sent, "received": received });
+        if let Some(error) = error {
+            line["error"] = error.into();
+        }
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = writeln!(file, "{line}");
     }

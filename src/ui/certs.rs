@@ -24,11 +24,7 @@ pub fn certs(report: &Report) -> String {
     ];
     let mut text = table(&heading, &rows);
     text.push('\n');
-    let rows: Vec<Vec<Cell>> = report.authorities.iter().map(authority).collect();
-    text.push_str(&table(
-        &["AUTHORITY", "IS", "FINGERPRINT", "DAYS LEFT", "ENDS", "TRUSTED BY", "STATE"],
-        &rows,
-    ));
+    text.push_str(&authorities(&report.authorities));
     let authorities = report.authorities.iter().map(|authority| &authority.remedy);
     let certificates = report.certificates.iter().map(|entry| &entry.remedy);
     let mut remedies: Vec<&String> = authorities.chain(certificates).flatten().collect();
@@ -87,6 +83,14 @@ fn tone(state: State) -> Tone {
     }
 }
 
+fn authorities(all: &[AuthorityEntry]) -> String {
+    if all.is_empty() {
+        return "the cluster has no authority yet: `deploy apply` makes it\n".into();
+    }
+    let rows: Vec<Vec<Cell>> = all.iter().map(authority).collect();
+    table(&["AUTHORITY", "IS", "FINGERPRINT", "DAYS LEFT", "ENDS", "TRUSTED BY", "STATE"], &rows)
+}
+
 fn authority(entry: &AuthorityEntry) -> Vec<Cell> {
     let nodes = entry.trusted_by.iter().map(NodeName::as_str).collect::<Vec<_>>().join(" ");
     vec![
@@ -124,6 +128,12 @@ mod tests {
             remedy: None,
             own: None,
         }
+    }
+
+    #[test]
+    fn a_cluster_without_an_authority_is_told_what_makes_one() {
+        let text = certs(&Report { certificates: Vec::new(), authorities: Vec::new() });
+        assert!(text.ends_with("\nthe cluster has no authority yet: `deploy apply` makes it\n"), "{text}");
     }
 
     #[test]

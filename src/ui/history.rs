@@ -23,10 +23,11 @@ pub fn runs(runs: &[Run]) -> String {
                 Cell(run.result.clone(), tone),
                 what(run).into(),
                 places(run).into(),
+                run.error.as_ref().and_then(|error| error.lines().next()).unwrap_or_default().into(),
             ]
         })
         .collect();
-    table(&["RUN", "BY", "FIRST", "LAST", "CALLS", "RESULT", "WHAT", "NODES"], &rows)
+    table(&["RUN", "BY", "FIRST", "LAST", "CALLS", "RESULT", "WHAT", "NODES", "ERROR"], &rows)
 }
 
 fn by(run: &Run) -> String {
@@ -87,6 +88,20 @@ pub fn run(shown: &Shown) -> String {
 mod tests {
     use super::*;
     use crate::journal::Line;
+
+    #[test]
+    fn a_run_that_failed_says_why_at_the_end_of_its_line() {
+        let failed = Run {
+            run: "r1".into(),
+            result: "failed".into(),
+            error: Some("n1: file /etc/hosts failed (status 1)\nmore".into()),
+            ..Run::default()
+        };
+        let text = runs(&[failed, Run { run: "r2".into(), result: "done".into(), ..Run::default() }]);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert!(lines[0].ends_with(" ERROR") && lines[2].ends_with(" done"), "{text}");
+        assert!(lines[1].ends_with(" n1: file /etc/hosts failed (status 1)"), "{text}");
+    }
 
     #[test]
     fn a_run_is_shown_under_its_heading_and_what_is_not_known_is_left_out() {

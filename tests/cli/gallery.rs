@@ -124,7 +124,10 @@ fn sealed(inside: &str) -> (String, String) {
 const ROLE: &str = "role: hello\ntitle: hello\nphase: services\nkinds: [app]\n";
 const FILE: &str = "files: [{ path: /etc/hello, template: hello/hello.j2 }]\n";
 const SSH: &str = "ssh: { connect_timeout: 2, config: ssh_config, reuse: 0 }\n";
+/// Every node is a port where nobody listens.
+const REFUSED: &str = "Host *\n  HostName 127.0.0.1\n  Port 1\n";
 const SHOP: &str = "applications:\n  shop:\n    hosts: [shop.example.org]\n    nodes: [n1]\n    port: 8080\n    certificate: { chain: shop.pem, key: shop.key }\n";
+const GROUPS: &str = "applications:\n  shop:\n    hosts: [shop.example.org]\n    port: 8080\n    groups: { blue: { nodes: [n1] }, green: { nodes: [n2] } }\n    live: blue\n";
 
 /// What is wrong with what the user wrote.
 fn written() -> Vec<Scene> {
@@ -138,6 +141,9 @@ fn written() -> Vec<Scene> {
         scene("inventory-several-errors", &["plan", "."]).inventory(
             "postgresql:\n  max_conections: 100\npatroni:\n  failover: quick\naccess:\n  admin: [10.0.0.300/8]\n",
         ),
+        scene("validate-several-errors", &["validate", "."])
+            .inventory("postgresql:\n  max_conections: 100\npatroni:\n  failover: quick\n")
+            .file("deploy.identity", "not looked at\n"),
         scene("inventory-role-unknown", &["plan", "."]).inventory("roles:\n  postgres: { on: [n1] }\n"),
         scene("inventory-recipient", &["plan", "."]).inventory("trust: { recipients: [ann] }\n"),
         scene("inventory-secret-unused", &["plan", "."])
@@ -251,27 +257,44 @@ fn asked() -> Vec<Scene> {
         shop("select-nothing", &["plan", ".", "--on", "n1,!n*"]),
         shop("select-phase-unknown", &["plan", ".", "--phase", "etc"]),
         shop("certs-node-unknown", &["certs", "renew", ".", "--on", "w1"]),
+        shop("certs-pattern-unknown", &["certs", "renew", ".", "--on", "@patrony"]),
         shop("certs-service-unknown", &["certs", "renew", ".", "--service", "redi"]),
         shop("certs-no-authority", &["certs", "ca", "."]),
+        scene("app-unnamed", &["app", ".", "live", "green"]).inventory(GROUPS).store(),
+        shop("app-unnamed-of-none", &["app", ".", "drain", "n1"]),
         shop("app-unknown", &["app", ".", "shop", "drain", "n1"]),
+        shop("redis-node-unknown", &["redis", "failover", ".", "--to", "n4"]),
+        scene("redis-unreachable", &["redis", "failover", "."])
+            .inventory(SSH)
+            .store()
+            .file("ssh_config", REFUSED),
         scene("redis-disabled", &["redis", "failover", "."]).inventory("redis: { enabled: false }\n").store(),
         shop("log-unwritable", &["--log", "logs/run.log", "plan", "."]),
         shop("trace-unwritable", &["--trace", "traces/run", "plan", "."]),
         shop("plan-out-unwritable", &["plan", ".", "--out", "plans/plan.age"]),
+        shop("plan-out-into-a-folder", &["plan", ".", "--out", "./plans"]).file("plans/old.age", ""),
+        shop("plan-out-into-the-store", &["plan", ".", "--out", "secrets.age"]),
+        shop("plan-json-into-the-inventory", &["plan", ".", "--json-into", "./cluster.yaml"]),
+        shop("trace-into-an-identity", &["--trace", "deploy.identity", "certs", "renew", "."]),
+        shop("log-into-the-inventory", &["status", ".", "--log", "cluster.yaml"]),
         shop("plan-json-unwritable", &["plan", ".", "--json-into", "plans/plan.json"]),
         scene("lab-node-unknown", &["lab", "exec", ".", "w1", "true"]).inventory(""),
         scene("lab-ipv6", &["lab", "status", "."]).file(
             "cluster.yaml",
             "name: shop\nnodes:\n  n1: { kind: [manager, worker, app], address: fd00::11 }\n  n2: { kind: [manager, worker, app], address: fd00::12 }\n  n3: { kind: [manager, worker, app], address: fd00::13 }\n",
         ),
+        scene("ssh-files-missing", &["check", "."])
+            .inventory("ssh: { config: ssh_config, key: keys/shop }\n")
+            .store(),
         scene("nodes-unreachable", &["plan", "."])
             .inventory(SSH)
             .store()
-            .file("ssh_config", "Host *\n  HostName 127.0.0.1\n  Port 1\n"),
+            .file("ssh_config", REFUSED),
+        scene("verify-unreachable", &["verify", "."]).inventory(SSH).store().file("ssh_config", REFUSED),
         scene("history-unreachable", &["history", "show", ".", "20260101T000000Z-0000"])
             .inventory(SSH)
             .store()
-            .file("ssh_config", "Host *\n  HostName 127.0.0.1\n  Port 1\n"),
+            .file("ssh_config", REFUSED),
         scene("command-mistyped", &["aply", "."]),
         scene("command-option-unknown", &["plan", ".", "--detailed-exitcodes"]),
     ]

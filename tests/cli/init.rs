@@ -45,6 +45,15 @@ fn init_makes_only_what_is_not_there_and_the_store_is_its_identity_s() {
 }
 
 #[test]
+fn a_first_inventory_says_who_may_come_in() {
+    let here = tempfile::tempdir().unwrap();
+    printed(&["init", "shop"], here.path());
+    let written = std::fs::read_to_string(here.path().join("shop/cluster.yaml")).unwrap();
+    assert!(written.contains("\naccess:\n  admin: ") && written.contains("\n  clients: "), "{written}");
+    printed(&["validate", "shop"], here.path());
+}
+
+#[test]
 fn init_takes_the_identity_that_it_is_given_and_refuses_one_that_cannot_be_read() {
     let here = tempfile::tempdir().unwrap();
     printed(&["init", "mine"], here.path());

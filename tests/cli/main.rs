@@ -99,6 +99,7 @@ fn help_names_every_command() {
     hold("help-certs.txt", &printed(&["certs", "--help"], here.path()));
     for command in [
         "init",
+        "validate",
         "check",
         "plan",
         "apply",
@@ -116,6 +117,10 @@ fn help_names_every_command() {
         "man",
     ] {
         assert!(printed(&[command, "--help"], here.path()).contains("Usage: deploy"), "{command}");
+    }
+    for action in ["live", "drain", "ready"] {
+        let usage = format!("Usage: deploy app <INVENTORY> <NAME> {action} [OPTIONS] <");
+        assert!(printed(&["app", ".", "shop", action, "--help"], here.path()).contains(&usage), "{action}");
     }
 }
 
@@ -143,7 +148,14 @@ fn completions_and_the_manual_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(printed(&["completions", shell], here.path()).contains("deploy"), "{shell}");
     }
-    assert!(printed(&["man"], here.path()).contains(".TH deploy"));
+    let page = printed(&["man"], here.path());
+    assert!(page.contains(".TH deploy"));
+    assert_eq!(printed(&["man", "--out", "pages"], here.path()), "");
+    let pages = here.path().join("pages");
+    assert_eq!(std::fs::read_to_string(pages.join("deploy.1")).unwrap(), page);
+    for command in ["plan", "certs-renew"] {
+        assert!(pages.join(format!("deploy-{command}.1")).exists(), "{command}");
+    }
 }
 
 #[test]
@@ -154,6 +166,26 @@ fn a_bad_inventory_is_shown_with_its_place_and_every_error_at_once() {
         assert!(said.contains(part), "`{part}` is missing in\n{said}");
     }
     assert!(!folder.path().join("out").exists(), "something was written");
+}
+
+#[test]
+fn an_inventory_is_validated_without_a_store_or_an_identity() {
+    let folder = folder("");
+    assert_eq!(printed(&["validate", "."], folder.path()), "./cluster.yaml is valid: 3 nodes\n");
+    let said: Value = serde_json::from_str(&printed(&["validate", ".", "--json"], folder.path())).unwrap();
+    let wanted = serde_json::json!({ "valid": true, "inventory": "./cluster.yaml", "nodes": 3 });
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn a_rendering_says_for_which_machine_it_is_and_its_help_does_as_well() {
+    let folder = folder("lab: { debian: 12 }\n");
+    let said = printed(&["render", ".", "--out", "out"], folder.path());
+    assert!(said.ends_with(" below out, as for machines of 8 GiB, 4 cores and Debian 12\n"), "{said}");
+    let said: Value =
+        serde_json::from_str(&printed(&["render", ".", "--out", "out", "--json"], folder.path())).unwrap();
+    assert_eq!(said["assumed"], serde_json::json!({ "ram_mib": 8192, "cores": 4, "debian": 12 }));
+    assert!(printed(&["render", "--help"], folder.path()).contains("8 GiB of RAM, 4 cores"));
 }
 
 #[test]
@@ -209,8 +241,9 @@ fn the_script_that_asks_a_node_is_written_where_it_is_asked_for() {
         |words: &[&str]| printed(&[&["render", inventory.to_str().unwrap()], words].concat(), out.path());
     render(&["--out", "plain"]);
     render(&["--out", "more", "--probes"]);
-    for node in std::fs::read_dir(out.path().join("more")).unwrap() {
-        let name = node.unwrap().file_name();
+    let nodes = std::fs::read_dir(out.path().join("more")).unwrap().map(Result::unwrap);
+    for node in nodes.filter(|entry| entry.path().is_dir()) {
+        let name = node.file_name();
         let script = std::fs::read_to_string(out.path().join("more").join(&name).join("probe.sh")).unwrap();
         assert!(script.ends_with("\nmain </dev/null\n"), "{script}");
         assert!(!script.contains("(secret "), "{script}");
@@ -229,6 +262,16 @@ fn a_log_keeps_what_was_said_with_its_time_and_without_colour() {
     let first = log.lines().next().unwrap();
     assert!(first.contains("Z error: n1: cannot connect"), "{log}");
     assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
+#[test]
+fn an_authority_that_was_never_saved_is_not_shown() {
+    let folder = unreachable();
+    let said: Value =
+        serde_json::from_slice(&deploy(&["certs", ".", "--json"], folder.path()).stdout).unwrap();
+    assert_eq!(said["authorities"], serde_json::json!([]));
+    let said = text(&deploy(&["certs", "."], folder.path()).stdout);
+    assert!(said.contains("the cluster has no authority yet: `deploy apply` makes it"), "{said}");
 }
 
 #[test]
@@ -352,6 +395,18 @@ fn a_run_that_reaches_no_node_leaves_a_record_and_a_plan_leaves_none() {
     let name = record["run"].as_str().unwrap();
     let shown = deploy(&["history", "show", ".", name], here);
     assert!(text(&shown.stdout).contains("exit code 5"), "{}", text(&shown.stdout));
+}
+
+#[test]
+fn a_connection_that_fails_is_in_the_trace_with_its_error() {
+    let folder = unreachable();
+    error_with(5, &["--trace", "trace.json", "plan", "."], folder.path());
+    let trace = std::fs::read_to_string(folder.path().join("trace.json")).unwrap();
+    let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let nodes: BTreeSet<&str> = lines.iter().map(|line| line["node"].as_str().unwrap()).collect();
+    assert_eq!(nodes, ["n1", "n2", "n3"].into());
+    let told = |line: &Value| line["error"].as_str().is_some_and(|error| error.contains("cannot connect"));
+    assert!(lines.iter().all(|line| line["what"] == "connect" && told(line)), "{trace}");
 }
 
 #[test]
