@@ -291,7 +291,6 @@ async fn carried_out(
     interrupt::stops(&apply);
     let lost = |node| apply.brake.halt(Halt::LockLost(node));
     let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
-    lock.let_go().await;
     let changed = apply.changed.load(Ordering::Relaxed);
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
     let verified = match outcome {
@@ -311,17 +310,18 @@ async fn carried_out(
     drop(apply);
     drop(events);
     let _ = drawing.await;
-    let verdicts = match verified {
-        Ok(verdicts) => verdicts,
-        Err(error) => {
-            let stopped = Stopped { error, changed };
-            end_journal(project, &run, Exit::word_of_run(&stopped)).await;
-            return Err(explain(stopped));
-        }
+    let ended = match verified {
+        Ok(verdicts) => Ok(Done { run: run.clone(), changes, verdicts }),
+        Err(error) => Err(Stopped { error, changed }),
     };
-    let done = Done { run, changes, verdicts };
-    end_journal(project, &done.run, done.exit().word()).await;
-    Ok(done)
+    let word = match &ended {
+        Ok(done) => done.exit().word(),
+        Err(stopped) => Exit::word_of_run(stopped),
+    };
+    end_journal(project, &run, word).await;
+    // What was being checked and written down is nobody else's before.
+    lock.let_go().await;
+    ended.map_err(explain)
 }
 
 /// Writes down how a run has ended, on every node that it has changed and that still answers.
