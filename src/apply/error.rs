@@ -115,6 +115,15 @@ impl ApplyError {
         }
     }
 
+    /// The nodes that it says were not begun.
+    pub fn not_begun(&self) -> BTreeSet<&NodeName> {
+        let nodes = self.each().iter().filter_map(|error| match error {
+            Self::NotBegun(nodes) => Some(nodes),
+            _ => None,
+        });
+        nodes.flatten().collect()
+    }
+
     /// Each of several, or the one.
     pub fn each(&self) -> &[Self] {
         match self {
