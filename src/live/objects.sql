@@ -13,5 +13,6 @@ SELECT json_build_object(
         FROM pg_authid AS role WHERE role.rolname !~ '^pg_'
     ),
     'pending', (SELECT json_object_agg(name, setting) FROM pg_settings WHERE pending_restart),
-    'databases', (SELECT json_object_agg(datname, pg_get_userbyid(datdba)) FROM pg_database)
+    -- One that takes no connections was not made to its end.
+    'databases', (SELECT json_object_agg(datname, pg_get_userbyid(datdba)) FROM pg_database WHERE datallowconn)
 )

@@ -102,10 +102,41 @@ fn names_that_are_hostile_to_sql_stay_names() {
     let source = source_of(&text);
     let all = planned("databases", &source, &bare(&source, 13));
     let made: String = all.iter().map(|(_, change)| sql(change)).collect();
-    assert!(made.contains("SELECT 'CREATE DATABASE \"d\" OWNER \"o_1\"' WHERE NOT EXISTS"), "{made}");
+    assert!(
+        made.contains(
+            "SELECT 'CREATE DATABASE \"d\" OWNER \"o_1\" ALLOW_CONNECTIONS false' WHERE NOT EXISTS"
+        ),
+        "{made}"
+    );
     assert!(made.contains("CREATE SCHEMA IF NOT EXISTS \"s\" AUTHORIZATION \"o_1\";"), "{made}");
     assert_eq!(sql::identifier("a\"; drop"), "\"a\"\"; drop\"");
     assert_eq!(sql::literal("it's"), "'it''s'");
+}
+
+#[test]
+fn a_database_that_was_not_made_to_its_end_is_not_taken_for_one() {
+    let source = source();
+    let all = planned("databases", &source, &bare(&source, 13));
+    let of = |kind: &str| {
+        let mut own =
+            all.iter().filter(|(_, change)| change.id == Id::new(kind, crate::render::CHECK_DATABASE));
+        sql(&own.next().unwrap().1)
+    };
+    let (made, contents) = (of("database"), of("contents"));
+    let opened = made.split_once("\nBEGIN;\n").unwrap().1;
+    assert!(
+        opened.starts_with("REVOKE CONNECT, TEMPORARY ON DATABASE")
+            && opened.contains("ALLOW_CONNECTIONS true")
+    );
+    assert!(opened.ends_with(";\nCOMMIT;\n"), "{made}");
+    let within = contents.split_once("\nBEGIN;\n").unwrap().1;
+    for statement in ["COMMENT ON FUNCTION", "GRANT CONNECT ON DATABASE", "OWNER TO"] {
+        assert!(within.contains(statement), "{contents}");
+    }
+    assert!(within.ends_with(";\nCOMMIT;\n"), "{contents}");
+    assert!(
+        format!("{:?}", objects::probe(&source).args).contains("FROM pg_database WHERE datallowconn)\\n)")
+    );
 }
 
 #[test]
