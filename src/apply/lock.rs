@@ -123,6 +123,8 @@ fn idle(line: &str) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
     use std::sync::Arc;
 
     use super::*;
@@ -141,6 +143,26 @@ mod tests {
         };
         assert_eq!(lock.during(run, |node| lost = Some(node)).await, 7);
         assert_eq!(lost, Some("n1".into()));
+    }
+
+    #[test]
+    fn who_only_looks_at_a_lock_keeps_nobody_from_taking_it() {
+        let taken_while = |held: &str| {
+            let root = tempfile::tempdir().unwrap();
+            let lock = root.path().join("lock");
+            let mut holder = Command::new("flock");
+            holder.arg(&lock).args(["sh", "-c", &format!("echo; sleep {held}")]);
+            let mut holder = holder.stdout(Stdio::piped()).spawn().unwrap();
+            // It has the lock once it says something.
+            holder.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            let script = include_str!("lock.sh").replace("/run/deploy", &root.path().to_string_lossy());
+            let mut taker = Command::new("sh");
+            let said = taker.args(["-c", &script]).env("OWNER", "x").stdin(Stdio::null()).output().unwrap();
+            holder.wait().unwrap();
+            String::from_utf8(said.stdout).unwrap()
+        };
+        assert!(taken_while("0.2").starts_with("locked "));
+        assert_eq!(taken_while("1.5"), "held \n");
     }
 
     #[test]
