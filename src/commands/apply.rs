@@ -336,6 +336,10 @@ pub async fn lock(project: &Project, run: &str) -> Result<Lock> {
     Lock::take(&project.hosts(), &owner).await.map_err(|error| match error {
         LockError::Held { .. } => anyhow::Error::new(error)
             .context(Hint("wait for it to end; a run that has died lets go within half a minute".into())),
+        LockError::Failed { .. } => anyhow::Error::new(error).context(Hint(
+            "nothing was changed; the lock is a file below /run/deploy, which root must be able to write"
+                .into(),
+        )),
         LockError::Failure(failure) => {
             let hint = Hint(failure.hint());
             anyhow::Error::new(failure).context(hint)
