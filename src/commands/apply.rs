@@ -348,14 +348,7 @@ pub async fn lock(project: &Project, run: &str) -> Result<Lock> {
 }
 
 fn explain(stopped: Stopped) -> anyhow::Error {
-    let own = stopped.error.each().iter().find_map(|error| match error {
-        ApplyError::Failure(failure) => Some(failure.hint()),
-        ApplyError::Moved { .. } => Some("look at the new plan and apply it".into()),
-        ApplyError::TakenBack { .. } => Some(
-            "check `access.admin`: it must hold the address that you come from; nothing is left of the new rules".into(),
-        ),
-        _ => None,
-    });
+    let own = stopped.error.each().iter().find_map(ApplyError::hint);
     let hint = own.unwrap_or_else(|| {
         "mend the cause and run the same command again: it goes on where this run stopped".into()
     });
