@@ -87,7 +87,27 @@ fn a_changed_password_is_shown_to_every_pooler_and_patroni_s_own_one_is_changed(
     assert_eq!(made(&observed), [leader("app"), leader("rewind")]);
     set(&mut observed, "a1", Id::new("pgbouncer", "pools"), "console", &STANDARD.encode("database,user,\n"));
     let login = ("a1".to_owned(), "pgbouncer login of app".to_owned());
-    assert_eq!(made(&observed), [leader("app"), leader("rewind"), login]);
+    assert_eq!(made(&observed), [leader("app"), leader("rewind"), login.clone()]);
+    // What the next run finds where this one was killed in front of the log-in.
+    let due = json!({ "login": true, "limit": -1, "password": verifier(source.secrets["postgresql/app"].expose()),
+        "log_in_due": true, "member_of": [] });
+    let mut killed = observed.clone();
+    set(
+        &mut killed,
+        "w1",
+        objects::id(),
+        "main",
+        &packed(&json!({ "roles": { "app": due }, "databases": {} })),
+    );
+    assert_eq!(made(&killed), std::slice::from_ref(&login));
+    for observed in [&observed, &killed] {
+        let behind = planned("pgbouncer", &source, observed);
+        assert!(
+            behind
+                .iter()
+                .any(|(node, change)| node == "w1" && sql(change).contains("\"app\" RESET deploy.log_in;"))
+        );
+    }
     let right = |name: &str| verifier(source.secrets[name].expose());
     let role = |name: &str| json!({ "login": true, "limit": -1, "password": right(name), "member_of": [] });
     let roles = json!({ "app": role("postgresql/app"), "rewind": role("patroni/rewind") });
