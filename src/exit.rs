@@ -128,6 +128,7 @@ impl Exit {
             return match held {
                 LockError::Held { .. } => Self::Locked,
                 LockError::Failure(_) => Self::Unreachable,
+                LockError::Failed { .. } => Self::Error,
             };
         }
         if let Some(moved) = error.downcast_ref::<HandOverError>() {
@@ -270,6 +271,8 @@ mod tests {
         assert_eq!(code(lost()), 5);
         assert_eq!(code(LockError::Held { node: "n1".into(), owner: "x".into() }), 6);
         assert_eq!(code(LockError::Failure(lost())), 5);
+        let full = LockError::Failed { node: "n1".into(), status: "2".into(), stderr: "full".into() };
+        assert_eq!(code(full), 1);
         assert_eq!(code(Refusal { what: "foreign".into(), hint: "move it".into() }), 4);
         assert_eq!(code(InventoryError::Missing("x".into())), 3);
         assert_eq!(code(Ended::new(Exit::Unverified, "x")), 8);

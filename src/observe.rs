@@ -143,8 +143,8 @@ pub async fn ask_each(
     futures_util::future::join_all(each).await.into_iter().collect()
 }
 
-/// Completes the diffs of a plan with what is there now: one more execution on the nodes where files change.
-pub async fn fetch_old(plan: &mut Plan, hosts: &Hosts) -> Result<(), Failure> {
+/// Completes the diffs of a plan with what is there now, every secret masked that is one now: one more execution on the nodes where files change.
+pub async fn fetch_old(plan: &mut Plan, source: &Source, hosts: &Hosts) -> Result<(), Failure> {
     let mut wanted: BTreeMap<NodeName, Vec<(Id, Call)>> = BTreeMap::new();
     for (node, change) in plan.changes_mut() {
         if change.diff.as_ref().is_some_and(|diff| diff.old.is_none()) {
@@ -172,12 +172,14 @@ pub async fn fetch_old(plan: &mut Plan, hosts: &Hosts) -> Result<(), Failure> {
         let (node, fields) = fetched?;
         for (id, fields) in fields {
             let bytes = fields.get("content").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-            old.insert((node.clone(), id), String::from_utf8_lossy(&bytes).into_owned());
+            old.insert((node.clone(), id), source.masked(&String::from_utf8_lossy(&bytes)));
         }
     }
     for (node, change) in plan.changes_mut() {
-        if let Some(Diff { old: unknown @ None, .. }) = &mut change.diff {
+        if let Some(Diff { old: unknown @ None, new, .. }) = &mut change.diff {
             *unknown = old.get(&(node.clone(), change.id.clone())).cloned();
+            // A word that is a secret by chance must not be told from itself.
+            *new = source.masked(new);
         }
     }
     Ok(())

@@ -22,6 +22,12 @@ struct State {
     halt: Option<Halt>,
 }
 
+impl State {
+    fn lock_is_lost(&self) -> bool {
+        matches!(self.halt, Some(Halt::LockLost(_)))
+    }
+}
+
 /// Why a run is stopped from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Halt {
@@ -37,11 +43,14 @@ impl Brake {
         Self { most, state: Mutex::default() }
     }
 
-    /// Stops the run before its next step; false where it has been stopped so already.
+    /// Stops the run before its next step; false where it has been stopped so already. That the lock is lost is the graver
+    /// reason, whichever comes first.
     pub fn halt(&self, why: Halt) -> bool {
         let mut state = self.state();
         let first = state.halt.is_none();
-        state.halt.get_or_insert(why);
+        if first || (matches!(why, Halt::LockLost(_)) && !state.lock_is_lost()) {
+            state.halt = Some(why);
+        }
         first
     }
 
@@ -59,6 +68,11 @@ impl Brake {
     pub(super) fn is_on(&self) -> bool {
         let state = self.state();
         state.over || state.halt.is_some() || state.failed.len() >= self.most
+    }
+
+    /// Whether another run may be at work on the nodes.
+    pub(super) fn lock_is_lost(&self) -> bool {
+        self.state().lock_is_lost()
     }
 
     /// Why the run was stopped from outside, where it was.
@@ -89,7 +103,10 @@ mod tests {
     fn from_outside_it_is_put_on_once() {
         let brake = Brake::new(9);
         assert!(brake.halt(Halt::Interrupted) && brake.is_on());
-        assert!(!brake.halt(Halt::LockLost("n1".into())), "the second one finds it on");
-        assert!(matches!(brake.halted(), Some(ApplyError::Halted(Halt::Interrupted))));
+        assert!(!brake.halt(Halt::Interrupted) && !brake.lock_is_lost(), "the second one finds it on");
+        assert!(!brake.halt(Halt::LockLost("n1".into())) && brake.lock_is_lost());
+        assert!(!brake.halt(Halt::LockLost("n2".into())) && !brake.halt(Halt::Interrupted));
+        let halted = brake.halted();
+        assert!(matches!(&halted, Some(ApplyError::Halted(Halt::LockLost(node))) if node.as_str() == "n1"));
     }
 }

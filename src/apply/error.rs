@@ -115,6 +115,32 @@ impl ApplyError {
         }
     }
 
+    /// The nodes that it says were not begun.
+    pub fn not_begun(&self) -> BTreeSet<&NodeName> {
+        let nodes = self.each().iter().filter_map(|error| match error {
+            Self::NotBegun(nodes) => Some(nodes),
+            _ => None,
+        });
+        nodes.flatten().collect()
+    }
+
+    /// What to do about it, where that is more than to go on when the cause is mended.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failure(failure) | Self::Observe(ObserveError::Failure(failure)) => Some(failure.hint()),
+            Self::Plan(error) => Some(error.hint()),
+            Self::Render(error) => Some(error.hint().into()),
+            Self::Moved { .. } => Some("look at the new plan and apply it".into()),
+            Self::TakenBack { .. } => Some(
+                "check `access.admin`: it must hold the address that you come from; nothing is left of the new rules".into(),
+            ),
+            Self::Halted(Halt::LockLost(_)) => {
+                Some("`deploy lock status` shows who has it; when it is free, run the same command again".into())
+            }
+            _ => None,
+        }
+    }
+
     /// Each of several, or the one.
     pub fn each(&self) -> &[Self] {
         match self {
@@ -187,6 +213,17 @@ mod tests {
 
     fn cut_off(node: &str) -> ApplyError {
         ApplyError::CutOff { node: node.into(), stderr: "gone".into() }
+    }
+
+    #[test]
+    fn an_error_keeps_the_hint_of_its_cause() {
+        let refusal = crate::resource::Refusal { what: "foreign data".into(), hint: "move it away".into() };
+        assert_eq!(ApplyError::Plan(PlanError::Refused(refusal)).hint().unwrap(), "move it away");
+        let lost = || Failure::Timeout { node: "n1".into(), seconds: 1 };
+        assert_eq!(ApplyError::Observe(lost().into()).hint(), Some(lost().hint()));
+        let halted = ApplyError::Halted(Halt::LockLost("n1".into())).hint().unwrap();
+        assert!(halted.starts_with("`deploy lock status`"), "{halted}");
+        assert_eq!(ApplyError::Halted(Halt::Interrupted).hint(), None);
     }
 
     #[test]

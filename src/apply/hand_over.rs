@@ -69,10 +69,21 @@ pub async fn hand_over(source: &Source, hosts: &Hosts, wanted: &HandOver) -> Res
 /// The script against a Redis and a Sentinel that are made up: functions stand in the place of those that ask.
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     /// What the script prints, and what the old primary was told.
     fn played(goes: &str) -> (String, String) {
+        let (said, errors) = all(goes, false);
+        (said, lines(&errors, "told="))
+    }
+
+    /// The lines that begin so.
+    fn lines(text: &str, start: &str) -> String {
+        text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// All that it prints, and all that it says besides; the first to nobody where it is `cut_off`.
+    fn all(goes: &str, cut_off: bool) -> (String, String) {
         let folder = tempfile::tempdir().unwrap();
         let script = [
             "NAME=x PORT=1 SENTINEL_PORT=2 FROM=a TO=b SENTINELS=s PASSWORD=p",
@@ -82,14 +93,15 @@ mod tests {
             "main </dev/null\n",
         ]
         .join("\n");
-        let output = Command::new("sh").arg("-c").arg(script).env("FOLDER", folder.path()).output().unwrap();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).env("FOLDER", folder.path());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        if cut_off {
+            child.stdout = None;
+        }
+        let output = child.wait_with_output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let told = text(&output.stderr)
-            .lines()
-            .filter(|line| line.starts_with("told="))
-            .collect::<Vec<_>>()
-            .join(" ");
-        (text(&output.stdout), told)
+        (text(&output.stdout), text(&output.stderr))
     }
 
     #[test]
@@ -111,5 +123,18 @@ mod tests {
         let (said, told) = played("[ $1 = moving ] && [ $times -lt 2 ]");
         assert!(said.contains("failed=Sentinel did not move it in time"), "{said}");
         assert_eq!(told, "told=CLIENT PAUSE 6000 WRITE told=CLIENT UNPAUSE");
+    }
+
+    #[test]
+    fn no_replica_stays_preferred_also_where_nobody_reads_what_is_said() {
+        let moves = "[ $1 = moving ] || [ $times -ge 3 ]";
+        for cut_off in [false, true] {
+            let priorities = lines(&all(moves, cut_off).1, "priority=");
+            assert!(priorities.starts_with("priority=c 100 priority=b 1 priority=b 100"), "{priorities}");
+            assert!(priorities.ends_with(" priority=b 100"), "{priorities}");
+        }
+        let given_up = all("[ $1 = moving ] && [ $times -lt 2 ]", true).1;
+        assert!(lines(&given_up, "told=").ends_with("told=CLIENT UNPAUSE"), "{given_up}");
+        assert!(lines(&given_up, "priority=").ends_with(" priority=b 100"), "{given_up}");
     }
 }

@@ -32,6 +32,20 @@ prefer() {
     redis_at "$TO" CONFIG SET replica-priority "$1" </dev/null >/dev/null
 }
 
+# level ADDRESS : it is preferred to nobody, also when it is started again.
+level() {
+    redis_at "$1" CONFIG SET replica-priority 100 </dev/null >/dev/null &&
+        redis_at "$1" CONFIG REWRITE </dev/null >/dev/null
+}
+
+# level_others : no other replica is preferred any more. A move that was killed may have left one.
+level_others() {
+    for other in $(redis_at "$FROM" INFO replication </dev/null | sed -n 's/^slave[0-9]*:ip=\([^,]*\),.*/\1/p'); do
+        [ "$other" != "$TO" ] || continue
+        [ "$(redis_at "$other" CONFIG GET replica-priority </dev/null | sed -n 2p)" != 1 ] || level "$other"
+    done
+}
+
 # Each question by a connection of its own would take longer than all else: one asks over and over, into a pipe, and is
 # left alone once its answer is there.
 pipe=$(mktemp -u /run/redis-hand-over.XXXXXX)
@@ -80,7 +94,7 @@ end() {
     if [ $paused = yes ] || { [ $paused = moving ] && stayed; }; then
         redis_at "$FROM" CLIENT UNPAUSE </dev/null >/dev/null
     fi
-    prefer 100
+    level "$TO"
 }
 
 fail() {
@@ -95,9 +109,11 @@ leads() {
 
 main() {
     trap end EXIT
-    trap 'exit 1' HUP INT TERM
+    # Without the last one, dash would end at once when nobody reads what it prints.
+    trap 'exit 1' HUP INT TERM PIPE
     mkfifo "$pipe" || fail "there is no room for a pipe in /run"
     leads "$FROM" || fail "it is no longer the primary"
+    level_others
     prefer 1 || fail "the replica does not answer"
     for sentinel in $SENTINELS; do
         tries=0
@@ -129,10 +145,9 @@ main() {
     paused=no
     took=$(($(milliseconds) - begun))
     [ $took -lt $most ] || fail "it moved, but took $took ms: writes of the last moments may be lost"
+    level "$TO"
     printf 'paused=%s\n' $took
     redis_at "$FROM" CONFIG REWRITE </dev/null >/dev/null
-    prefer 100
-    redis_at "$TO" CONFIG REWRITE </dev/null >/dev/null
     tries=0
     until redis_at "$FROM" INFO replication </dev/null | grep -q '^master_link_status:up'; do
         tries=$((tries + 1))

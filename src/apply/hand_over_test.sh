@@ -9,13 +9,16 @@ asked_for=$FOLDER/asked_for
 : >"$asked_for"
 
 redis_at() {
+    at=$1
     shift
     case "$*" in
         "")
             cat >/dev/null
             echo slave
             ;;
-        *INFO*) printf 'role:master\nslave0:ip=%s,port=1,offset=7\nmaster_repl_offset:7\nmaster_link_status:up\n' "$TO" ;;
+        "CONFIG GET"*) printf 'replica-priority\n1\n' ;;
+        "CONFIG SET"*) echo "priority=$at $4" >&2 ;;
+        *INFO*) printf 'role:master\nslave0:ip=%s,port=1,offset=7\nslave1:ip=c,port=1,offset=7\nmaster_repl_offset:7\nmaster_link_status:up\n' "$TO" ;;
         CLIENT*)
             echo "told=$*" >&2
             echo OK

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::cluster::NodeName;
 use crate::observe::Hosts;
-use crate::transport::{Exec, Failure, quote};
+use crate::transport::{Exec, Failure, Reply, quote};
 
 /// Longest life of a lock; a run is over long before.
 const LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -34,6 +34,16 @@ pub enum LockError {
         /// What the other run says of itself.
         owner: String,
     },
+    /// It could not even be tried.
+    #[error("{node}: the lock could not be taken (status {status}): {stderr}")]
+    Failed {
+        /// The node.
+        node: NodeName,
+        /// Status of the script that takes it.
+        status: String,
+        /// What it printed.
+        stderr: String,
+    },
     /// A node could not be spoken to.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -43,8 +53,8 @@ pub enum LockError {
 pub struct Lock {
     release: watch::Sender<bool>,
     holders: JoinSet<()>,
-    /// Nodes whose holder has ended, and why where the node was lost.
-    ended: mpsc::UnboundedReceiver<(NodeName, Option<Failure>)>,
+    /// Nodes whose holder has ended, and how.
+    ended: mpsc::UnboundedReceiver<(NodeName, Result<Reply, Failure>)>,
     /// How long ago a step last began or ended on each node, in whole seconds of its own clock.
     pub idle: BTreeMap<NodeName, Duration>,
 }
@@ -65,8 +75,7 @@ impl Lock {
             exec.hold = Some(released.clone());
             let (host, over, node) = (std::sync::Arc::clone(host), over.clone(), node.clone());
             lock.holders.spawn(async move {
-                let failure = host.run(exec).await.err();
-                let _ = over.send((node, failure));
+                let _ = over.send((node, host.run(exec).await));
             });
         }
         for (node, mut answers) in waiting {
@@ -80,16 +89,35 @@ impl Lock {
                     lock.let_go().await;
                     return Err(LockError::Held { node, owner });
                 }
-                _ => {
-                    let failure = std::iter::from_fn(|| lock.ended.try_recv().ok())
-                        .find_map(|(_, failure)| failure)
-                        .unwrap_or(Failure::Timeout { node: node.to_string(), seconds: PATIENCE.as_secs() });
+                silent => {
+                    let timeout = Failure::Timeout { node: node.to_string(), seconds: PATIENCE.as_secs() };
+                    let error = match silent {
+                        // A holder that has ended without a word says so in a moment.
+                        Ok(_) => lock.why(&node).await,
+                        Err(_) => None,
+                    };
                     lock.let_go().await;
-                    return Err(failure.into());
+                    return Err(error.unwrap_or(timeout.into()));
                 }
             }
         }
         Ok(lock)
+    }
+
+    /// Why the holder on `node` has ended, or which node was lost before.
+    async fn why(&mut self, node: &NodeName) -> Option<LockError> {
+        while let Ok(Some((ended, how))) = tokio::time::timeout(PATIENCE, self.ended.recv()).await {
+            match how {
+                Err(failure) => return Some(failure.into()),
+                Ok(Reply { status, stderr, .. }) if ended == *node => {
+                    let status = status.map_or_else(|| "unknown".into(), |status| status.to_string());
+                    let stderr = stderr.trim().to_owned();
+                    return Some(LockError::Failed { node: ended, status, stderr });
+                }
+                Ok(_) => {}
+            }
+        }
+        None
     }
 
     /// Waits for `run`; `lost` hears of the first node that lets go before it has ended.
@@ -123,10 +151,12 @@ fn idle(line: &str) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
     use std::sync::Arc;
 
     use super::*;
-    use crate::transport::{Recorder, Reply};
+    use crate::transport::Recorder;
 
     #[tokio::test]
     async fn a_holder_that_ends_during_the_run_is_told_of_and_the_run_is_waited_for() {
@@ -141,6 +171,39 @@ mod tests {
         };
         assert_eq!(lock.during(run, |node| lost = Some(node)).await, 7);
         assert_eq!(lost, Some("n1".into()));
+    }
+
+    #[tokio::test]
+    async fn a_script_that_fails_at_once_says_why() {
+        let stderr = "sh: 3: cannot create /run/deploy/lock: No space left on device\n".to_owned();
+        let answer = Reply { status: Some(2), stderr, ..Reply::default() };
+        let host: Arc<dyn crate::transport::Host> = Arc::new(Recorder::new("n1", [answer]));
+        let error = Lock::take(&Hosts::from([("n1".into(), host)]), &Owner("x".into())).await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "n1: the lock could not be taken (status 2): sh: 3: cannot create /run/deploy/lock: \
+             No space left on device"
+        );
+    }
+
+    #[test]
+    fn who_only_looks_at_a_lock_keeps_nobody_from_taking_it() {
+        let taken_while = |held: &str| {
+            let root = tempfile::tempdir().unwrap();
+            let lock = root.path().join("lock");
+            let mut holder = Command::new("flock");
+            holder.arg(&lock).args(["sh", "-c", &format!("echo; sleep {held}")]);
+            let mut holder = holder.stdout(Stdio::piped()).spawn().unwrap();
+            // It has the lock once it says something.
+            holder.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            let script = include_str!("lock.sh").replace("/run/deploy", &root.path().to_string_lossy());
+            let mut taker = Command::new("sh");
+            let said = taker.args(["-c", &script]).env("OWNER", "x").stdin(Stdio::null()).output().unwrap();
+            holder.wait().unwrap();
+            String::from_utf8(said.stdout).unwrap()
+        };
+        assert!(taken_while("0.2").starts_with("locked "));
+        assert_eq!(taken_while("1.5"), "held \n");
     }
 
     #[test]

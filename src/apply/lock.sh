@@ -2,7 +2,8 @@
 umask 077
 [ -d /run/deploy ] || mkdir -p /run/deploy
 exec 8>>/run/deploy/lock
-if ! flock -n 8; then
+# Whoever only looks who holds it has it for a moment.
+if ! flock -w 1 8; then
     printf 'held %s\n' "$(cat /run/deploy/lock.owner 2>/dev/null)"
     exit 73
 fi

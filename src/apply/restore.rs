@@ -17,8 +17,8 @@ impl Apply {
         checks: &[CheckRun],
         error: &ApplyError,
     ) -> Option<ApplyError> {
-        if self.source.trust.severed {
-            // What was there before does not verify either.
+        // What was there before does not verify either; what another run may be changing is not ours.
+        if self.source.trust.severed || self.brake.lock_is_lost() {
             return None;
         }
         let proofs = proofs(made, checks);
@@ -29,6 +29,9 @@ impl Apply {
         }
         let mut restored = Vec::new();
         for step in steps(made, &proofs, &failed, &broken(error)) {
+            if self.brake.lock_is_lost() {
+                break;
+            }
             let node = step.node.clone();
             let paths: Vec<String> = certificates(&step).map(|change| change.id.name.clone()).collect();
             let error = self.make(phase, step).await.err().map(|error| error.to_string());

@@ -140,8 +140,12 @@ impl Apply {
         let mut waves = current.map(|phase| phase.waves).unwrap_or_default().into_iter().peekable();
         while let Some(wave) = waves.next() {
             let gated = waves.peek().is_some() && !wave.ungated();
-            made.extend(wave.steps.iter().cloned());
-            self.wave(approved.phase, wave).await?;
+            let steps = wave.steps.clone();
+            let done = self.wave(approved.phase, wave).await;
+            let not_begun: BTreeSet<&NodeName> =
+                done.as_ref().err().map(ApplyError::not_begun).unwrap_or_default();
+            made.extend(steps.into_iter().filter(|step| !not_begun.contains(&step.node)));
+            done?;
             if gated {
                 self.check(&gates).await?;
             }

@@ -236,9 +236,16 @@ mod tests {
             let below = path.strip_prefix("/").unwrap();
             root.path().join("lib/runs/r1/files").join(below).exists()
         };
+        for other in ["r0", "r2"] {
+            let folder = root.path().join(format!("lib/runs/{other}"));
+            std::fs::create_dir_all(folder.join("files")).unwrap();
+            std::fs::copy(&secret, folder.join("files/secret")).unwrap();
+        }
         on_node(root.path(), &journal::ending("r1", "partly applied"));
         assert!(kept(&secret) && kept(&public), "a run that stopped may be looked into");
         on_node(root.path(), &journal::ending("r1", "done"));
         assert!(!kept(&secret) && kept(&public));
+        let of = |run: &str| root.path().join(format!("lib/runs/{run}/files/secret")).exists();
+        assert!(!of("r0") && of("r2"), "a run that has begun since needs its own");
     }
 }

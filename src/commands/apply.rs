@@ -289,7 +289,6 @@ async fn carried_out(
     interrupt::stops(&apply);
     let lost = |node| apply.brake.halt(Halt::LockLost(node));
     let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
-    lock.let_go().await;
     let changed = apply.changed.load(Ordering::Relaxed);
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
     let verified = match outcome {
@@ -309,17 +308,18 @@ async fn carried_out(
     drop(apply);
     drop(events);
     let _ = drawing.await;
-    let verdicts = match verified {
-        Ok(verdicts) => verdicts,
-        Err(error) => {
-            let stopped = Stopped { error, changed };
-            end_journal(project, &run, Exit::word_of_run(&stopped)).await;
-            return Err(explain(stopped));
-        }
+    let ended = match verified {
+        Ok(verdicts) => Ok(Done { run: run.clone(), changes, verdicts }),
+        Err(error) => Err(Stopped { error, changed }),
     };
-    let done = Done { run, changes, verdicts };
-    end_journal(project, &done.run, done.exit().word()).await;
-    Ok(done)
+    let word = match &ended {
+        Ok(done) => done.exit().word(),
+        Err(stopped) => Exit::word_of_run(stopped),
+    };
+    end_journal(project, &run, word).await;
+    // What was being checked and written down is nobody else's before.
+    lock.let_go().await;
+    ended.map_err(explain)
 }
 
 /// Writes down how a run has ended, on every node that it has changed and that still answers.
@@ -334,6 +334,10 @@ pub async fn lock(project: &Project, run: &str) -> Result<Lock> {
     Lock::take(&project.hosts(), &owner).await.map_err(|error| match error {
         LockError::Held { .. } => anyhow::Error::new(error)
             .context(Hint("wait for it to end; a run that has died lets go within half a minute".into())),
+        LockError::Failed { .. } => anyhow::Error::new(error).context(Hint(
+            "nothing was changed; the lock is a file below /run/deploy, which root must be able to write"
+                .into(),
+        )),
         LockError::Failure(failure) => {
             let hint = Hint(failure.hint());
             anyhow::Error::new(failure).context(hint)
@@ -342,14 +346,7 @@ pub async fn lock(project: &Project, run: &str) -> Result<Lock> {
 }
 
 fn explain(stopped: Stopped) -> anyhow::Error {
-    let own = stopped.error.each().iter().find_map(|error| match error {
-        ApplyError::Failure(failure) => Some(failure.hint()),
-        ApplyError::Moved { .. } => Some("look at the new plan and apply it".into()),
-        ApplyError::TakenBack { .. } => Some(
-            "check `access.admin`: it must hold the address that you come from; nothing is left of the new rules".into(),
-        ),
-        _ => None,
-    });
+    let own = stopped.error.each().iter().find_map(ApplyError::hint);
     let hint = own.unwrap_or_else(|| {
         "mend the cause and run the same command again: it goes on where this run stopped".into()
     });

@@ -123,7 +123,7 @@ pub async fn from(project: &Project, observed: &Observed) -> Result<Plan> {
     let mut plan =
         plan::build(&project.source, observed, time::OffsetDateTime::now_utc()).map_err(explain)?;
     let hosts = project.hosts();
-    ui::waiting(&hosts, observe::fetch_old(&mut plan, &hosts)).await?;
+    ui::waiting(&hosts, observe::fetch_old(&mut plan, &project.source, &hosts)).await?;
     Ok(plan)
 }
 

@@ -40,9 +40,17 @@ journal_wanted() {
 }
 
 # journal_end RUN RESULT : how it ended, on nodes where it has done something. After one that ended well nobody needs what
-# files were like before; copies of those that not everybody could read, keys and passwords, are taken away.
+# files were like before it; copies of those that not everybody could read, keys and passwords, are taken away, of this run and
+# of those before it. The names of runs begin with their time.
 journal_end() {
     [ -d "$JOURNALS/$1" ] || return 0
     printf '%s\n' "$2" >"$JOURNALS/$1/result"
-    [ "$2" != "done" ] || find "$JOURNALS"/*/files -type f ! -perm -o=r -delete 2>/dev/null
+    [ "$2" = "done" ] || return 0
+    journal_ended=$JOURNALS/$1
+    set --
+    for journal_folder in "$JOURNALS"/*; do
+        set -- "$@" "$journal_folder/files"
+        [ "$journal_folder" != "$journal_ended" ] || break
+    done
+    find "$@" -type f ! -perm -o=r -delete 2>/dev/null
 }

@@ -82,10 +82,14 @@ pub fn changes(
     let mut changes = Vec::new();
     let wanted_owner = owner(database);
     if seen_owner.is_none() {
-        let create =
-            format!("CREATE DATABASE {} OWNER {}", sql::identifier(name), sql::identifier(wanted_owner));
-        let mut sql = sql::unless_there(&create, "pg_database", "datname", name);
-        let _ = writeln!(sql, "REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC;", sql::identifier(name));
+        // Nobody gets in before it is closed to everybody: a run that is killed in between leaves one that is not there.
+        let (database, owner) = (sql::identifier(name), sql::identifier(wanted_owner));
+        let create = format!("CREATE DATABASE {database} OWNER {owner} ALLOW_CONNECTIONS false");
+        let open = format!(
+            "REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC;\n\
+             ALTER DATABASE {database} ALLOW_CONNECTIONS true;\n"
+        );
+        let sql = sql::unless_there(&create, "pg_database", "datname", name) + &sql::whole(&open);
         changes.push(sql::change("database", name, Verb::Create, "does not exist", "postgres", &sql));
     } else if seen_owner.is_some_and(|owner| owner != wanted_owner) {
         let sql =
@@ -141,7 +145,7 @@ pub fn changes(
         .collect();
     if !reasons.is_empty() {
         let verb = if seen_owner.is_none() { Verb::Create } else { Verb::Update };
-        changes.push(sql::change("contents", name, verb, reasons.join("; "), name, &sql));
+        changes.push(sql::change("contents", name, verb, reasons.join("; "), name, &sql::whole(&sql)));
     }
     changes
 }

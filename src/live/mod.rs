@@ -150,7 +150,11 @@ pub fn changes(
         }
         "haproxy" => Ok((applications::changes(source, observed), Vec::new())),
         "databases" => Ok((objects::changes(source, observed), Vec::new())),
-        "pgbouncer" => Ok((objects::lookup_change(source, observed).into_iter().collect(), Vec::new())),
+        "pgbouncer" => {
+            let mut all = objects::logged_in(source, observed);
+            all.extend(objects::lookup_change(source, observed));
+            Ok((all, Vec::new()))
+        }
         "redis" => {
             let mut all = redis::changes(source, observed)?;
             all.extend(redis::sentinel_user_changes(source, observed)?);

@@ -36,6 +36,9 @@ struct SeenRole {
     login: bool,
     limit: i32,
     password: Option<String>,
+    /// Its password has changed, and not every pooler has logged in with it since.
+    #[serde(default)]
+    log_in_due: bool,
     member_of: BTreeSet<String>,
 }
 
@@ -157,14 +160,45 @@ pub fn changes(source: &Source, observed: &Observed) -> Vec<Placed> {
     changes.into_iter().map(place).chain(logins).collect()
 }
 
+/// The roles whose password is to change, or has changed and is not known to every pooler.
+fn renewed<'a>(
+    source: &'a Source,
+    seen: &'a Seen,
+    roles: &'a BTreeMap<String, DatabaseRole>,
+) -> impl Iterator<Item = (&'a String, &'a Secret)> {
+    let logging_in = roles.iter().filter(|(name, role)| role.login && *name != LOOKUP_ROLE);
+    logging_in.filter_map(|(name, _)| {
+        let (password, seen) = (source.secrets.get(&password_of(name))?, seen.roles.get(name)?);
+        (seen.log_in_due || seen.has_other(password)).then_some((name, password))
+    })
+}
+
+/// Behind the log-ins of all poolers the note that they are due goes: a run that was killed before is finished by the next.
+pub fn logged_in(source: &Source, observed: &Observed) -> Vec<Placed> {
+    let Some((node, seen)) = leader(source, observed) else { return Vec::new() };
+    let (roles, _) = wanted(&source.cluster);
+    let done = renewed(source, &seen, &roles).map(|(name, _)| {
+        let sql = format!("ALTER ROLE {} RESET deploy.log_in;\n", sql::identifier(name));
+        let reason = "its poolers have logged in with its new password";
+        (node.clone(), sql::change("logins", name, Verb::Run, reason, "postgres", &sql))
+    });
+    done.collect()
+}
+
+/// The node that takes writes, and what it says.
+fn leader(source: &Source, observed: &Observed) -> Option<(NodeName, Seen)> {
+    let (node, main) = source
+        .cluster
+        .with_role("patroni")
+        .find_map(|(node, _)| Some((node, json(fields(observed, node, &id())?, "main")?)))?;
+    Some((node.clone(), serde_json::from_value(main).ok()?))
+}
+
 /// PgBouncer's own password changes just before PgBouncer hears of it: in between it could not look up who comes anew.
 pub fn lookup_change(source: &Source, observed: &Observed) -> Option<Placed> {
     let password = source.secrets.get(&password_of(LOOKUP_ROLE))?;
-    let mut workers = source.cluster.with_role("patroni").map(|(node, _)| node);
-    let leader = workers.find_map(|node| Some((node, json(fields(observed, node, &id())?, "main")?)));
-    let (node, reason) = match leader {
-        Some((node, main)) => {
-            let seen: Seen = serde_json::from_value(main).ok()?;
+    let (node, reason) = match leader(source, observed) {
+        Some((node, seen)) => {
             (seen.roles.get(LOOKUP_ROLE)?.has_other(password)).then_some((node, OTHER_PASSWORD))?
         }
         None if members::has_data(source, observed) => {
@@ -173,11 +207,11 @@ pub fn lookup_change(source: &Source, observed: &Observed) -> Option<Placed> {
                 ClusterView::read(source, observed).and_then(|view| Some(view.leader()?.name.clone()));
             let workers = || source.cluster.with_role("patroni").map(|(node, _)| node);
             let leads = workers().find(|node| leader.as_deref() == Some(node.as_str()));
-            (leads.or_else(|| workers().find(|node| observed.contains_key(*node)))?, UNSEEN)
+            (leads.or_else(|| workers().find(|node| observed.contains_key(*node)))?.clone(), UNSEEN)
         }
         None => return None,
     };
-    Some((node.clone(), password_change(source, LOOKUP_ROLE, password, reason)))
+    Some((node, password_change(source, LOOKUP_ROLE, password, reason)))
 }
 
 /// Patroni makes its role for `pg_rewind` when it makes the cluster, and never looks at its password again.
@@ -205,11 +239,7 @@ fn logins(
     databases: &BTreeMap<String, Database>,
 ) -> Vec<Placed> {
     let mut all = Vec::new();
-    for (name, _) in roles.iter().filter(|(name, role)| role.login && *name != LOOKUP_ROLE) {
-        let Some(password) = source.secrets.get(&password_of(name)) else { continue };
-        if !seen.roles.get(name).is_some_and(|seen| seen.has_other(password)) {
-            continue;
-        }
+    for (name, password) in renewed(source, seen, roles) {
         let may_connect = |database: &String| {
             databases.get(database).is_some_and(|wanted| {
                 wanted.owner.as_ref() == Some(name) || grants(wanted).any(|(granted, ..)| &granted == name)
@@ -265,6 +295,10 @@ fn role_change(
         role.connection_limit
     );
     if let Some(password) = password {
+        if seen.is_some_and(|seen| seen.has_other(password)) {
+            // In front of it: whatever becomes of this run, the next one knows that poolers have to log in.
+            let _ = writeln!(sql, "ALTER ROLE {} SET deploy.log_in = 'due';", sql::identifier(name));
+        }
         let verifier = verifier(source, name, password);
         let _ = writeln!(sql, "ALTER ROLE {} PASSWORD {};", sql::identifier(name), sql::literal(&verifier));
     }

@@ -87,7 +87,27 @@ fn a_changed_password_is_shown_to_every_pooler_and_patroni_s_own_one_is_changed(
     assert_eq!(made(&observed), [leader("app"), leader("rewind")]);
     set(&mut observed, "a1", Id::new("pgbouncer", "pools"), "console", &STANDARD.encode("database,user,\n"));
     let login = ("a1".to_owned(), "pgbouncer login of app".to_owned());
-    assert_eq!(made(&observed), [leader("app"), leader("rewind"), login]);
+    assert_eq!(made(&observed), [leader("app"), leader("rewind"), login.clone()]);
+    // What the next run finds where this one was killed in front of the log-in.
+    let due = json!({ "login": true, "limit": -1, "password": verifier(source.secrets["postgresql/app"].expose()),
+        "log_in_due": true, "member_of": [] });
+    let mut killed = observed.clone();
+    set(
+        &mut killed,
+        "w1",
+        objects::id(),
+        "main",
+        &packed(&json!({ "roles": { "app": due }, "databases": {} })),
+    );
+    assert_eq!(made(&killed), std::slice::from_ref(&login));
+    for observed in [&observed, &killed] {
+        let behind = planned("pgbouncer", &source, observed);
+        assert!(
+            behind
+                .iter()
+                .any(|(node, change)| node == "w1" && sql(change).contains("\"app\" RESET deploy.log_in;"))
+        );
+    }
     let right = |name: &str| verifier(source.secrets[name].expose());
     let role = |name: &str| json!({ "login": true, "limit": -1, "password": right(name), "member_of": [] });
     let roles = json!({ "app": role("postgresql/app"), "rewind": role("patroni/rewind") });
@@ -102,10 +122,41 @@ fn names_that_are_hostile_to_sql_stay_names() {
     let source = source_of(&text);
     let all = planned("databases", &source, &bare(&source, 13));
     let made: String = all.iter().map(|(_, change)| sql(change)).collect();
-    assert!(made.contains("SELECT 'CREATE DATABASE \"d\" OWNER \"o_1\"' WHERE NOT EXISTS"), "{made}");
+    assert!(
+        made.contains(
+            "SELECT 'CREATE DATABASE \"d\" OWNER \"o_1\" ALLOW_CONNECTIONS false' WHERE NOT EXISTS"
+        ),
+        "{made}"
+    );
     assert!(made.contains("CREATE SCHEMA IF NOT EXISTS \"s\" AUTHORIZATION \"o_1\";"), "{made}");
     assert_eq!(sql::identifier("a\"; drop"), "\"a\"\"; drop\"");
     assert_eq!(sql::literal("it's"), "'it''s'");
+}
+
+#[test]
+fn a_database_that_was_not_made_to_its_end_is_not_taken_for_one() {
+    let source = source();
+    let all = planned("databases", &source, &bare(&source, 13));
+    let of = |kind: &str| {
+        let mut own =
+            all.iter().filter(|(_, change)| change.id == Id::new(kind, crate::render::CHECK_DATABASE));
+        sql(&own.next().unwrap().1)
+    };
+    let (made, contents) = (of("database"), of("contents"));
+    let opened = made.split_once("\nBEGIN;\n").unwrap().1;
+    assert!(
+        opened.starts_with("REVOKE CONNECT, TEMPORARY ON DATABASE")
+            && opened.contains("ALLOW_CONNECTIONS true")
+    );
+    assert!(opened.ends_with(";\nCOMMIT;\n"), "{made}");
+    let within = contents.split_once("\nBEGIN;\n").unwrap().1;
+    for statement in ["COMMENT ON FUNCTION", "GRANT CONNECT ON DATABASE", "OWNER TO"] {
+        assert!(within.contains(statement), "{contents}");
+    }
+    assert!(within.ends_with(";\nCOMMIT;\n"), "{contents}");
+    assert!(
+        format!("{:?}", objects::probe(&source).args).contains("FROM pg_database WHERE datallowconn)\\n)")
+    );
 }
 
 #[test]

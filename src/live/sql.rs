@@ -21,6 +21,11 @@ pub fn change(
     change
 }
 
+/// Statements of which all are carried out or none.
+pub fn whole(sql: &str) -> String {
+    format!("BEGIN;\n{sql}COMMIT;\n")
+}
+
 /// What a role of a database may do in one schema of it, with what its owner makes there later.
 pub fn grant(database: &str, owner: &str, role: &str, schema: &str, writes: bool) -> String {
     let (database, owner, role, schema) =

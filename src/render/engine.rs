@@ -67,31 +67,21 @@ impl RenderError {
 #[derive(Debug)]
 pub struct Templates {
     environment: Environment<'static>,
+    /// The same, with the name of each secret in the place of what it is: nothing that a template makes of one is shown.
+    masked: Environment<'static>,
     masks: Vec<Mask>,
 }
 
-/// How a secret is shown.
+/// How what stands in a file of a secret, itself or its hash, is shown where a text did not come from a template.
 #[derive(Debug)]
 struct Mask {
-    name: String,
-    /// What of it may stand in a file: itself, and its hash.
-    shown: [Secret; 2],
-    /// Its first characters.
-    start: Secret,
+    text: Secret,
     label: String,
 }
 
-impl Mask {
-    fn new(name: &str, secret: &Secret) -> Self {
-        // Its hash tells as little as a fingerprint only where nobody chose it.
-        let hash = Secret::new(sha256(secret.expose().as_bytes()));
-        Self {
-            name: name.to_owned(),
-            shown: [secret.clone(), hash],
-            start: Secret::new(start(secret)),
-            label: format!("‹{name} {}›", secret.fingerprint()),
-        }
-    }
+/// How a secret is shown.
+fn label(name: &str, secret: &Secret) -> String {
+    format!("‹{name} {}›", secret.fingerprint())
 }
 
 impl Templates {
@@ -117,20 +107,49 @@ impl Templates {
             let added = environment.add_template_owned(path.clone(), text.clone());
             added.map_err(|error| syntax_error(path, &error))?;
         }
+        let mut masked = environment.clone();
         environment.add_filter("sha256", |text: String| sha256(text.as_bytes()));
-        let values = secrets.clone();
-        environment.add_function("secret", move |name: String| {
-            let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
-            values.get(&name).map(|secret| secret.expose().to_owned()).ok_or_else(unknown)
-        });
-        let values = secrets.clone();
-        environment.add_function("secret_start", move |name: String| {
-            let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
-            values.get(&name).map(|secret| start(secret).to_owned()).ok_or_else(unknown)
-        });
-        let masks = secrets.iter().map(|(name, secret)| Mask::new(name, secret)).collect();
-        Ok(Self { environment, masks })
+        let values = |value: fn(&str, &Secret) -> String| {
+            secrets.iter().map(|(name, secret)| (name.clone(), Secret::new(value(name, secret)))).collect()
+        };
+        add_secrets(&mut environment, "secret", secrets.clone());
+        add_secrets(&mut environment, "secret_start", values(|_, secret| start(secret).to_owned()));
+        // The hash of a label would say nothing to anybody.
+        masked.add_filter(
+            "sha256",
+            |text: String| if text.contains('‹') { text } else { sha256(text.as_bytes()) },
+        );
+        add_secrets(&mut masked, "secret", values(label));
+        add_secrets(&mut masked, "secret_start", values(label));
+        let given = secrets.iter().filter(|(_, secret)| !secret.is_empty());
+        let mut masks: Vec<Mask> = given
+            .flat_map(|(name, secret)| {
+                // Its hash tells as little as a fingerprint only where nobody chose it.
+                let hash = Secret::new(sha256(secret.expose().as_bytes()));
+                [secret.clone(), hash].map(|text| Mask { text, label: label(name, secret) })
+            })
+            .collect();
+        // Of one that another one begins with, nothing is left over.
+        masks.sort_by_key(|mask| std::cmp::Reverse(mask.text.expose().len()));
+        Ok(Self { environment, masked, masks })
     }
+
+    /// A text from a node with every secret masked that is one now.
+    pub fn masked(&self, text: &str) -> String {
+        self.masks.iter().fold(text.to_owned(), |text, mask| text.replace(mask.text.expose(), &mask.label))
+    }
+}
+
+/// Adds a function that has a text for the name of each secret.
+fn add_secrets(
+    environment: &mut Environment<'static>,
+    function: &'static str,
+    texts: BTreeMap<String, Secret>,
+) {
+    environment.add_function(function, move |name: String| {
+        let unknown = || Error::new(ErrorKind::InvalidOperation, format!("there is no secret `{name}`"));
+        texts.get(&name).map(|text| text.expose().to_owned()).ok_or_else(unknown)
+    });
 }
 
 /// What is written of a secret where there is room for eight characters only.
@@ -155,22 +174,19 @@ impl<'a> Renderer<'a> {
 
     /// The rendered template, and the same with every secret masked.
     pub fn template(&self, manifest: &Manifest, template: &str) -> Result<(String, String), RenderError> {
-        let templates = &self.source.templates;
-        let render = || templates.environment.get_template(template)?.render(self.context_of(manifest));
-        let content = render().map_err(|error| self.error(template, &error))?;
-        let mut masked = content.clone();
+        let Templates { environment, masked, .. } = &self.source.templates;
+        let context = self.context_of(manifest);
+        let render = |environment: &Environment<'_>| environment.get_template(template)?.render(&context);
+        let content = render(environment).map_err(|error| self.error(template, &error))?;
         let text = self.source.library.templates.get(template).map_or("", String::as_str);
         // Most templates name no secret, nor another template that might.
-        if ["secret", "include", "import", "extends"].iter().all(|word| !text.contains(word)) {
-            return Ok((content, masked));
-        }
-        for Mask { name, shown, start, label } in &templates.masks {
-            let start = text.contains(&format!("secret_start('{name}')")).then_some(start);
-            for secret in shown.iter().chain(start) {
-                masked = masked.replace(secret.expose(), label);
-            }
-        }
-        Ok((content, masked))
+        let shown = if ["secret", "include", "import", "extends"].iter().any(|word| text.contains(word)) {
+            // One that reckons with a secret may not take its name.
+            render(masked).unwrap_or_else(|_| "‹not shown›\n".to_owned())
+        } else {
+            content.clone()
+        };
+        Ok((content, shown))
     }
 
     /// A text of the manifest, rendered.
@@ -216,5 +232,47 @@ fn reason(error: &Error) -> String {
     match error.line() {
         Some(line) => format!("line {line}: {detail}"),
         None => detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::fixture;
+    use crate::pki::Trust;
+
+    /// A source with two secrets, of which one begins with the other, and this template.
+    fn source(template: &str) -> Source {
+        let mut source = fixture::source(fixture::THREE, Trust::settled("authority", "0"));
+        source.library.templates.insert("own/x.j2".into(), template.to_owned());
+        source.set_secret("a", Secret::new("open sesame")).unwrap();
+        source.set_secret("b", Secret::new("open sesame, again")).unwrap();
+        source
+    }
+
+    fn shown(template: &str) -> String {
+        let source = source(template);
+        let (name, node) = source.cluster.nodes.iter().next().unwrap();
+        let renderer = Renderer::new(&source, name, node, &fixture::facts(12));
+        renderer.template(&source.library.roles["base"], "own/x.j2").unwrap().1
+    }
+
+    #[test]
+    fn nothing_that_a_template_makes_of_a_secret_is_shown() {
+        let (a, b) =
+            (label("a", &Secret::new("open sesame")), label("b", &Secret::new("open sesame, again")));
+        assert_eq!(shown("{{ secret('a') }}{{ secret(\"b\") }}"), format!("{a}{b}"));
+        assert_eq!(shown("{{ secret_start(\"b\") }}, {{ secret('a') | sha256 }}"), format!("{b}, {a}"));
+        assert_eq!(shown("{{ secret('b') | upper }}"), b.to_uppercase());
+        assert_eq!(shown("{{ secret('a') | replace('sesame', '') }}"), a);
+        assert_eq!(shown("{{ {'open sesame': 1}[secret('a')] }}"), "‹not shown›\n");
+    }
+
+    #[test]
+    fn in_a_text_from_a_node_the_longest_secret_is_masked_first() {
+        let (source, b) = (source(""), Secret::new("open sesame, again"));
+        let hash = sha256(b.expose().as_bytes());
+        let b = label("b", &b);
+        assert_eq!(source.masked(&format!("x open sesame, again {hash}")), format!("x {b} {b}"));
     }
 }

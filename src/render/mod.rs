@@ -81,6 +81,11 @@ impl Source {
         self.templates = Templates::new(&self.library, &self.secrets)?;
         Ok(())
     }
+
+    /// A text from a node with every secret masked that is one now.
+    pub fn masked(&self, text: &str) -> String {
+        self.templates.masked(text)
+    }
 }
 
 /// Which certificates are made anew because somebody asks for it. Nothing named is everything.

@@ -97,3 +97,34 @@ impl Resource for Certificate {
         Ok(Some(Change::new(self.id(), verb, reason, Order::Stage, call)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn certificate_and_key_are_put_back_together_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, kept) =
+            (root.path(), root.path().join("run/files").join(root.path().strip_prefix("/").unwrap()));
+        std::fs::create_dir_all(&kept).unwrap();
+        let write = |folder: &std::path::Path, ending: &str, text: &str| {
+            std::fs::write(folder.join(format!("server.{ending}")), text).unwrap();
+        };
+        let restore = || {
+            let script = format!(
+                "set -e\nRUN_DIR={0}/run\n{1}certificate_restore {0}/server pair\n",
+                root.display(),
+                include_str!("certificate.sh")
+            );
+            assert!(std::process::Command::new("sh").arg("-c").arg(script).status().unwrap().success());
+            ["crt", "key"]
+                .map(|ending| std::fs::read_to_string(root.join(format!("server.{ending}"))).unwrap())
+        };
+        for ending in ["crt", "key"] {
+            write(root, ending, "new");
+        }
+        write(&kept, "crt", "old");
+        assert_eq!(restore(), ["new", "new"]);
+        write(&kept, "key", "old");
+        assert_eq!(restore(), ["old", "old"]);
+    }
+}

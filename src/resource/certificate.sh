@@ -94,13 +94,18 @@ certificate_commit() {
     file_commit "$1" "$PATH_HASH $3 ${4#0}"
 }
 
-# certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back. A step that failed before that
-# has taken nothing away.
+# certificate_restore PATH LAYOUT : what certificate_apply took away in this run is back, certificate and key or neither. A step
+# that failed before that has taken nothing away.
 certificate_restore() {
     if [ "$2" = pem ]; then certificate_endings=pem; else certificate_endings='key crt'; fi
     for certificate_ending in $certificate_endings; do
-        [ -e "$RUN_DIR/files$1.$certificate_ending" ] || continue
+        [ -e "$RUN_DIR/files$1.$certificate_ending" ] || return 0
+    done
+    for certificate_ending in $certificate_endings; do
+        printf '%s\n' "$1.$certificate_ending.deploy-new" >>"$RUN_DIR/staged"
         cp -a -- "$RUN_DIR/files$1.$certificate_ending" "$1.$certificate_ending.deploy-new"
+    done
+    for certificate_ending in $certificate_endings; do
         mv -fT -- "$1.$certificate_ending.deploy-new" "$1.$certificate_ending"
     done
 }

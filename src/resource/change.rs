@@ -166,7 +166,7 @@ pub struct Diff {
     pub old: Option<String>,
     /// What is wanted.
     pub new: String,
-    /// The texts hold secrets: what is removed is masked too.
+    /// The texts hold secrets, or held some: of what is removed, only what could be none is shown.
     pub secret: bool,
 }
 

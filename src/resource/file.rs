@@ -111,7 +111,7 @@ impl Resource for File {
         let diff = Diff {
             old: (verb == Verb::Create).then(String::new),
             new: self.masked.clone(),
-            secret: self.masked != self.content,
+            secret: self.masked != self.content || !world_readable(seen),
         };
         Ok(Some(Change {
             id: self.id(),
@@ -141,6 +141,11 @@ impl File {
     pub fn fetch(path: &str) -> Call {
         Call { function: "file_fetch", args: vec![Arg::Text(path.to_owned())] }
     }
+}
+
+/// Whether what is there has no secret from anybody on its node.
+fn world_readable(seen: &Fields) -> bool {
+    seen.get("mode").and_then(|mode| mode.chars().last()).is_none_or(|others| ('4'..='7').contains(&others))
 }
 
 /// What somebody else has done to a file since it was written here: its content, owner or mode is not what was kept then.
@@ -232,6 +237,16 @@ mod tests {
         let change = compare(&hosts(), &[("owner", "bob:root"), ("mode", "666"), ("sha256", "0")]).unwrap();
         assert_eq!(change.reason, "content differs; owner is bob:root, not root:root; mode is 666, not 0644");
         assert_eq!(change.verb, Verb::Update);
+    }
+
+    #[test]
+    fn what_not_everybody_could_read_is_not_shown_to_everybody() {
+        let secret = |mode| {
+            let seen = [("owner", "root:root"), ("mode", mode), ("sha256", "0")];
+            compare(&hosts(), &seen).unwrap().diff.unwrap().secret
+        };
+        assert!(secret("600") && secret("640") && secret("0"));
+        assert!(!secret("644") && !secret("755"));
     }
 
     fn drift_of(seen: &[(&str, &str)]) -> Option<String> {

@@ -79,4 +79,40 @@ mod tests {
         );
         assert_eq!(compare(&[("v4", &v4), ("v6", &v6), ("live", "same")]), None);
     }
+
+    #[test]
+    fn only_the_rules_that_were_loaded_are_confirmed() {
+        let root = tempfile::tempdir().unwrap();
+        let at = root.path().to_string_lossy().into_owned();
+        let program = |name: &str, body: &str| {
+            crate::stand_in::program(&root.path().join(name), &body.replace("AT", &at));
+        };
+        program("systemctl", "echo $* >>AT/asked\n[ $1 != is-active ]");
+        program("systemd-run", "");
+        for family in ["iptables", "ip6tables"] {
+            program(family, "[ $3 != -D ]");
+            program(&format!("{family}-save"), &format!("cat AT/{family} 2>/dev/null"));
+            program(
+                &format!("{family}-restore"),
+                &format!("[ $1 = --test ] && exec cat >/dev/null; cat >AT/{family}"),
+            );
+        }
+        std::fs::write(root.path().join("rules"), "-A DEPLOY-INPUT -j ACCEPT\n").unwrap();
+        let on_node = |script: &str| {
+            let script = format!("{}PATH={at}:$PATH\n{script}", crate::resource::SHELL)
+                .replace("/var/lib/deploy", &format!("{at}/lib"))
+                .replace("/run/deploy", &format!("{at}/run"))
+                .replace("/etc/deploy", &format!("{at}/etc"));
+            std::process::Command::new("sh").arg("-ec").arg(script).output().unwrap().status.success()
+        };
+        let apply = format!("firewall_apply 60 {at}/rules {at}/rules\n");
+        let stopped = || std::fs::read_to_string(root.path().join("asked")).unwrap().contains("stop");
+        assert!(on_node(&format!("{apply}echo '-A DEPLOY-INPUT -j DROP' >{at}/iptables\n")));
+        assert!(!on_node("firewall_confirm") && !stopped());
+        assert!(!root.path().join("lib/firewall.live").exists());
+        assert!(on_node(&apply) && on_node("firewall_confirm") && stopped());
+        assert!(on_node(&format!(
+            "firewall_probe {at}/etc/firewall.v4 {at}/etc/firewall.v6 | grep -qx live=same"
+        )));
+    }
 }

@@ -60,18 +60,24 @@ firewall_apply() {
             $command -w 5 -D INPUT -j DEPLOY-INPUT
         done
     done
+    firewall_live >/run/deploy/firewall.loaded
 }
 
-# firewall_confirm : run over a new connection; the rules stay, and come back at boot.
+# firewall_confirm : run over a new connection; the rules stay, and come back at boot. Where others have been loaded since, that
+# connection says nothing of ours, and the timer goes on.
 firewall_confirm() {
-    systemctl stop deploy-firewall-revert.timer
     [ -f /run/deploy/firewall.v4 ] || return 1
+    if [ "$(firewall_live)" != "$(cat /run/deploy/firewall.loaded)" ]; then
+        echo "other rules have been loaded since"
+        return 1
+    fi
+    systemctl stop deploy-firewall-revert.timer
     mkdir -p $FIREWALL_DIR /var/lib/deploy
     for family in v4 v6; do
         install -m 0600 /run/deploy/firewall.$family $FIREWALL_DIR/firewall.$family.new
         mv $FIREWALL_DIR/firewall.$family.new $FIREWALL_DIR/firewall.$family
         rm /run/deploy/firewall.$family
     done
-    firewall_live >$FIREWALL_STAMP
+    mv /run/deploy/firewall.loaded $FIREWALL_STAMP
 }
 

@@ -204,6 +204,15 @@ async fn pgbouncer_with(
     last: bool,
     replies: Vec<Reply>,
 ) -> (Fixture, Result<Option<Vec<Verdict>>, ApplyError>) {
+    let (it, approved) = before_pgbouncer(names, replies).await;
+    let needed = [NodeName::from("n1")].into();
+    let proof = Proof { own: it.apply.own_checks(&approved, &needed), last, ..Proof::default() };
+    let ended = it.apply.cluster_phase(&approved, &needed, &proof).await;
+    (it, ended)
+}
+
+/// The same before it begins.
+async fn before_pgbouncer(names: &[&str], replies: Vec<Reply>) -> (Fixture, PhasePlan) {
     let mut all = vec![with_certificates(), with_certificates()];
     all.extend(replies);
     let mut it = Fixture::of(&without_filter(), 1, &[("n1", all)]);
@@ -215,10 +224,7 @@ async fn pgbouncer_with(
     apply.checks.retain(|check| names.contains(&check.name.as_str()) && check.node.as_str() == "n1");
     let now = (apply.clock)();
     let approved = plan::build_phase(&apply.source, phase, &answers.observed, now).unwrap().unwrap();
-    let needed = [NodeName::from("n1")].into();
-    let proof = Proof { own: apply.own_checks(&approved, &needed), last, ..Proof::default() };
-    let ended = it.apply.cluster_phase(&approved, &needed, &proof).await;
-    (it, ended)
+    (it, approved)
 }
 
 const SERVED: &str = "#0 0 serial=1";
@@ -256,6 +262,28 @@ async fn the_one_of_before_is_not_called_back_unless_it_is_served() {
     let error = ended.unwrap_err();
     assert_eq!(put_back(&error), [Some("it is not served either: served another one")]);
     assert!(error.to_string().contains("n1: the last lines of its journal:\n| cannot bind"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_not_replaced_is_not_put_back() {
+    let (it, approved) = before_pgbouncer(&["pgbouncer/certificate-6432"], vec![reply(NOT_SERVED)]).await;
+    it.apply.brake.halt(Halt::Interrupted);
+    let needed = [NodeName::from("n1")].into();
+    let proof = Proof { own: it.apply.own_checks(&approved, &needed), ..Proof::default() };
+    let error = it.apply.cluster_phase(&approved, &needed, &proof).await.unwrap_err();
+    assert_eq!((not_begun(&error), put_back(&error)), (vec!["n1"], vec![]));
+    assert_eq!(it.steps("n1"), 0);
+}
+
+#[tokio::test]
+async fn without_the_lock_no_certificate_is_put_back() {
+    let (it, approved) = before_pgbouncer(&["pgbouncer/certificate-6432"], vec![reply(NOT_SERVED)]).await;
+    let made: Vec<Step> = approved.waves.iter().flat_map(|wave| wave.steps.clone()).collect();
+    it.apply.brake.halt(Halt::LockLost("n1".into()));
+    let error = ApplyError::CutOff { node: "n1".into(), stderr: String::new() };
+    let own = it.apply.own_checks(&approved, &[NodeName::from("n1")].into());
+    assert!(it.apply.put_back(approved.phase, &made, &own, &error).await.is_none());
+    assert_eq!(it.steps("n1"), 0);
 }
 
 #[tokio::test]
