@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::render::{self, Facts, RenderError, Source};
 use crate::resource::{self, Call, Diff, Fields, File, Id};
 use crate::script::{functions_of, line};
-use crate::transport::{Exec, Failure, Host, Reply};
+use crate::transport::{Exec, Failure, Host, Reply, plain};
 
 /// Hosts by node.
 pub type Hosts = BTreeMap<NodeName, Arc<dyn Host>>;
@@ -172,7 +172,7 @@ pub async fn fetch_old(plan: &mut Plan, source: &Source, hosts: &Hosts) -> Resul
         let (node, fields) = fetched?;
         for (id, fields) in fields {
             let bytes = fields.get("content").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
-            old.insert((node.clone(), id), source.masked(&String::from_utf8_lossy(&bytes)));
+            old.insert((node.clone(), id), source.masked(&plain(&bytes)));
         }
     }
     for (node, change) in plan.changes_mut() {

@@ -11,6 +11,8 @@ fi
 
 # PostgreSQL reads the JSON, so that the shell need not.
 cd / || exit 1
+# No name means anything but what the catalog says.
+export PGOPTIONS="-c search_path=pg_catalog,pg_temp"
 if ! problems=$(timeout 10 setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 \
     -v cluster="$cluster" -v planned="$MEMBERS" -v max_lag="$MAX_LAG" 2>&1 <<'SQL'
 WITH planned AS (

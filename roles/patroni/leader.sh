@@ -5,7 +5,7 @@ tls=/etc/patroni/tls
 # rest URL : Patroni's REST interface.
 rest() {
     curl --silent --show-error --fail --max-time 5 --cacert "$tls/ca.crt" \
-        --cert "$tls/client.crt" --key "$tls/client.key" "$1" 2>&1
+        --cert "$tls/client.crt" --key "$tls/client.key" --globoff --url "$1" 2>&1
 }
 if ! cluster=$(rest "https://$ADDRESS:8008/cluster"); then
     echo "Patroni does not answer: $cluster"
@@ -16,6 +16,14 @@ if [ -z "$leader" ]; then
     echo "there is no leader"
     exit 1
 fi
+# What a member says of itself is no option of curl.
+case $leader in
+    https://*) ;;
+    *)
+        echo "Patroni names no address of the leader: $leader"
+        exit 1
+        ;;
+esac
 if ! said=$(rest "$leader/primary"); then
     echo "the leader takes no writes: $said"
     exit 1

@@ -2,6 +2,8 @@
 # Every replica streams from the leader over verified TLS.
 # NODE: name of this node. MEMBERS: names of all, parted by spaces.
 cd / || exit 1
+# No name means anything but what the catalog says.
+export PGOPTIONS="-c search_path=pg_catalog,pg_temp"
 if ! problems=$(timeout 10 setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 \
     -v me="$NODE" -v planned="$MEMBERS" 2>&1 <<'SQL'
 SELECT pg_is_in_recovery() AS replica \gset

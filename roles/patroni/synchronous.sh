@@ -13,7 +13,7 @@ tls=/etc/patroni/tls
 # rest URL ARGUMENT… : Patroni's REST interface.
 rest() {
     curl --silent --show-error --fail --max-time 5 --cacert "$tls/ca.crt" \
-        --cert "$tls/client.crt" --key "$tls/client.key" "$@" 2>&1
+        --cert "$tls/client.crt" --key "$tls/client.key" --globoff --url "$@" 2>&1
 }
 # look : ends here where a standby is synchronous.
 look() {
@@ -33,8 +33,10 @@ look
 # loop_wait from now. A patch that changes nothing begins that round at once; it is no use before there is a replica that runs.
 lines=$(printf '%s\n' "$cluster" | tr '{' '\n')
 leader=$(printf '%s\n' "$lines" | sed -n '/"role": *"leader"/s|.*"api_url": *"\([^"]*\)/patroni".*|\1|p')
+# What a member says of itself is no option of curl.
+case $leader in https://*) ;; *) leader= ;; esac
 if [ -n "$leader" ] && printf '%s\n' "$lines" | grep -Eq '"role": *"replica", *"state": *"(running|streaming)"'; then
-    rest -X PATCH -H 'Content-Type: application/json' -d '{"no-such-setting": null}' "$leader/config" >/dev/null
+    rest "$leader/config" -X PATCH -H 'Content-Type: application/json' -d '{"no-such-setting": null}' >/dev/null
     case $cluster in *'"state": "streaming"'*) looks='1 2 3 4 5 6' ;; *) looks=1 ;; esac
     for _ in $looks; do
         sleep 0.5

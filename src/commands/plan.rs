@@ -14,7 +14,7 @@ use crate::live::Observed;
 use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
 use crate::render::Graph;
 use crate::resource::{Call, Id};
-use crate::secrets::{Seal, write_sealed};
+use crate::secrets::write_sealed;
 use crate::ui::Hint;
 use crate::{cli, observe, plan, ui};
 
@@ -71,7 +71,7 @@ pub fn selection(narrow: &cli::Narrow) -> Selection {
     }
 }
 
-/// Writes the plan for `apply --plan`, to whoever the inventory lets open the secrets.
+/// Writes the plan for `apply --plan`.
 fn save(
     project: &Project,
     plan: &Plan,
@@ -89,11 +89,9 @@ fn save(
         changes: Saved::changes_of(plan, observed),
         made: project.made.clone(),
     };
-    let recipients = project.recipients();
-    let seal =
-        if recipients.is_empty() { project.store.seal().clone() } else { Seal::Recipients(recipients) };
     let text = zeroize::Zeroizing::new(serde_json::to_string(&saved)?);
-    Ok(write_sealed(file, &seal, &text)?)
+    // To whoever can open the store, and to nobody that only this inventory names: it may be one that somebody proposes.
+    Ok(write_sealed(file, project.store.seal(), &text)?)
 }
 
 /// The plan for what the nodes say now. A step from one authority to the next that has begun is finished by it; the

@@ -11,7 +11,7 @@ use super::Global;
 use super::beside::{missing_ssh, own_certificates};
 use super::written::unwritable;
 use crate::cluster::{Cluster, NodeName};
-use crate::inventory::{self, Loaded, Places, Problem, Problems};
+use crate::inventory::{self, Inventory, Loaded, Places, Problem, Problems};
 use crate::journal::Wanted;
 use crate::live::Observed;
 use crate::live::{self, secret_names, secret_uses};
@@ -86,11 +86,19 @@ pub fn files(path: &Path) -> Result<Files> {
     fitted(inventory::load(path, &library.known_roles())?, library)
 }
 
-/// The same with what a run wanted in the place of the inventory at `path` and of the roles beside it.
-pub fn files_of_run(path: &Path, run: &str, wanted: Wanted) -> Result<Files> {
+/// The same with what a run wanted in the place of the inventory at `path` and of the roles beside it. How nodes are reached, and
+/// where secrets come from, stays as it is now: both may run commands here, and the text comes from a node.
+pub fn files_of_run(path: &Path, run: &str, wanted: Wanted, now: &Inventory) -> Result<Files> {
     let library = Library::with(wanted.files)?;
     let name = format!("the inventory of the run {run}");
-    fitted(inventory::load_text(path, &name, wanted.inventory, &library.known_roles())?, library)
+    let mut loaded = inventory::load_text(path, &name, wanted.inventory, &library.known_roles())?;
+    loaded.inventory.ssh = now.ssh.clone();
+    loaded.inventory.secrets.clear();
+    let mut files = fitted(loaded, library)?;
+    let needed = secret_names(&files.cluster, &files.library);
+    let sources = now.secrets.iter().filter(|(name, _)| needed.contains(*name));
+    files.cluster.inventory.secrets = sources.map(|(name, from)| (name.clone(), from.clone())).collect();
+    Ok(files)
 }
 
 fn fitted(loaded: Loaded, library: Library) -> Result<Files> {
@@ -291,11 +299,6 @@ impl Project {
     /// All hosts.
     pub fn hosts(&self) -> Hosts {
         self.fleet.hosts()
-    }
-
-    /// The recipients that the inventory names.
-    pub fn recipients(&self) -> BTreeSet<Recipient> {
-        recipients(&self.source.cluster)
     }
 
     /// What is wanted, as digests.

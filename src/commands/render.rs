@@ -10,7 +10,7 @@ use serde_json::json;
 use super::project::Files;
 use super::{Global, rendered};
 use crate::cli;
-use crate::live::secret_names;
+use crate::live::{self, Observation, Observed, secret_names};
 use crate::observe;
 use crate::pki::{OwnCertificate, Trust};
 use crate::render::{Facts, Source, resources};
@@ -20,6 +20,9 @@ use crate::ui;
 /// Machine that is rendered for where no node can be asked.
 const ASSUMED_RAM_MIB: u64 = 8192;
 const ASSUMED_CORES: u32 = 4;
+
+/// Where PostgreSQL's parameters and its `pg_hba.conf` are: no node has a dot in its name.
+const CONFIGURATION: &str = "patroni.json";
 
 pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
     let Files { cluster, library, own_certificates, .. } = super::project::files(&args.target.inventory)?;
@@ -36,6 +39,7 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
         .collect();
     let debian = u8::from(source.cluster.inventory.lab.debian);
     let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut machines = Observed::new();
     for node in source.cluster.nodes.keys() {
         let facts = Facts {
             debian,
@@ -52,6 +56,11 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
         if args.probes {
             files.insert(Path::new(node.as_str()).join("probe.sh"), observe::probe(&source, node)?);
         }
+        machines.insert(node.clone(), Observation { facts, fields: BTreeMap::new() });
+    }
+    // It is no file of a node, but a key in etcd.
+    if let Some(configuration) = live::initial_configuration(&source, &machines)? {
+        files.insert(PathBuf::from(CONFIGURATION), configuration);
     }
     rendered::replace(&args.out, &files)?;
     if global.json {

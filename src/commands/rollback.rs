@@ -31,7 +31,7 @@ async fn rollback(global: &Global, args: &cli::Rollback, run: String) -> Result<
     let difference = plan::unified(&diff);
     let files: Vec<String> = plan::differing(&present.library.own, &wanted.files).cloned().collect();
     let version = wanted.version.clone();
-    let then = project::files_of_run(path, &args.run, wanted)?;
+    let then = project::files_of_run(path, &args.run, wanted, &present.cluster.inventory)?;
     let mut project = Project::of(global, then, |_| {}).await?;
     let selection = super::plan::selection(&args.narrow);
     let (plan, _) = super::plan::selected(&mut project, &selection).await?;

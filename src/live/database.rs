@@ -108,7 +108,14 @@ pub fn changes(
     }
     for extension in database.extensions.iter().filter(|extension| !inside.extensions.contains(*extension)) {
         missing.push(format!("extension {extension}"));
-        let _ = writeln!(sql, "CREATE EXTENSION IF NOT EXISTS {} CASCADE;", sql::identifier(extension));
+        let extension = sql::identifier(extension);
+        // Where it says no schema of its own, it goes into the first of the path, which elsewhere is the catalog alone.
+        let _ = writeln!(
+            sql,
+            "SET LOCAL search_path = public, pg_temp;\n\
+             CREATE EXTENSION IF NOT EXISTS {extension} CASCADE;\n\
+             SET LOCAL search_path = pg_catalog, pg_temp;"
+        );
     }
     let lookup = include_str!("lookup.sql");
     if inside.lookup.as_deref() != Some(&sha256(lookup.as_bytes())) {

@@ -163,6 +163,13 @@ fn keep_near(source: &Source, wanted: &mut BTreeMap<String, String>, old: Option
     }
 }
 
+/// The key as it is for a cluster that begins on machines that said this: PostgreSQL's parameters and the lines of
+/// `pg_hba.conf` among it, as JSON.
+pub fn initial(source: &Source, observed: &Observed) -> Result<Option<String>, LiveError> {
+    let (planned, _) = changes(source, observed)?;
+    Ok(planned.and_then(|(_, (_, change))| Some(change.diff?.new)))
+}
+
 /// What the smallest worker that answers has for PostgreSQL, and what a Redis beside it takes; both in MiB.
 pub fn memory(source: &Source, observed: &Observed) -> Option<(u64, u64)> {
     let left = |(node, machine): (&NodeName, &Node)| {

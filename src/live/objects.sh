@@ -1,8 +1,12 @@
 # roles and databases of PostgreSQL, through the leader's own socket.
 
-# objects_psql ARGUMENT… : psql as the superuser, without its personal settings.
+# objects_psql ARGUMENT… : psql as the superuser, without its personal settings. Names mean what PostgreSQL's catalog says: whoever
+# owns a database may give it a path on which functions of the same names come first.
 objects_psql() {
-    (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 "$@")
+    (
+        cd / && export PGOPTIONS='-c search_path=pg_catalog,pg_temp -c standard_conforming_strings=on' &&
+            setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 "$@"
+    )
 }
 
 # objects_probe SCRIPT : its answers on the leader, all from one psql; a database that is not there has none.

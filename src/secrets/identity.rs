@@ -13,6 +13,9 @@ use zeroize::Zeroizing;
 use super::recipient::Recipient;
 use super::secret::Secret;
 
+/// The variables that an identity may stand in.
+pub(super) const VARIABLES: [&str; 3] = ["DEPLOY_IDENTITY", "DEPLOY_IDENTITY_FILE", "DEPLOY_PASSPHRASE"];
+
 /// The name of an identity file beside the inventory.
 const FILE_BESIDE_INVENTORY: &str = "deploy.identity";
 
@@ -128,7 +131,7 @@ impl Identity {
             });
         }
         found.ok_or_else(|| {
-            let names = ["DEPLOY_IDENTITY", "DEPLOY_IDENTITY_FILE", "DEPLOY_PASSPHRASE"].map(str::to_owned);
+            let names = VARIABLES.map(str::to_owned);
             IdentityError::NotFound(
                 names.into_iter().chain(places.iter().map(|path| path.display().to_string())).collect(),
             )

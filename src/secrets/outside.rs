@@ -113,7 +113,12 @@ impl Outside {
 }
 
 async fn run(program: &str, arguments: &[String], dir: &Path, patience: Duration) -> Result<Secret, Cause> {
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    // Whoever writes the command need not be one who may open the store.
+    for variable in super::identity::VARIABLES {
+        command.env_remove(variable);
+    }
+    let mut child = command
         .args(arguments)
         .current_dir(dir)
         .stdin(Stdio::null())

@@ -5,6 +5,7 @@
 mod fleet;
 mod host;
 mod login;
+mod plain;
 mod quote;
 mod recorder;
 mod shared;
@@ -15,6 +16,7 @@ mod turns;
 pub use fleet::Fleet;
 pub use host::{Exec, Failure, Host, Lines, Reply};
 pub use login::{Login, resolve};
+pub use plain::plain;
 pub use quote::quote;
 pub use recorder::Recorder;
 pub use ssh::Ssh;

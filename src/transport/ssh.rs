@@ -10,6 +10,7 @@ use openssh::{Child, Session, SessionBuilder, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::plain::plain;
 use super::shared::Place;
 use super::turns::Turns;
 use super::{Exec, Failure, Host, Login, Reply, Trace};
@@ -177,7 +178,7 @@ impl Ssh {
                     let mut reader = BufReader::new(stdout);
                     let mut line = Vec::new();
                     while matches!(reader.read_until(b'\n', &mut line).await, Ok(n) if n > 0) {
-                        let piece = String::from_utf8_lossy(&line).into_owned();
+                        let piece = plain(&line);
                         if let Some(lines) = &exec.lines {
                             let _ = lines.send(piece.trim_end_matches('\n').to_owned());
                         }
@@ -192,7 +193,7 @@ impl Ssh {
                 if let Some(mut stderr) = stderr {
                     let _ = stderr.read_to_end(&mut bytes).await;
                 }
-                String::from_utf8_lossy(&bytes).into_owned()
+                plain(&bytes)
             };
             let ((), stdout, stderr) = tokio::join!(write, read, read_errors);
             let status = match child.wait().await {

@@ -189,6 +189,18 @@ fn a_rendering_says_for_which_machine_it_is_and_its_help_does_as_well() {
 }
 
 #[test]
+fn a_rendering_has_what_postgresql_is_configured_with() {
+    let line = "hostssl app reports 10.1.0.0/16 scram-sha-256";
+    let folder = folder(&format!("postgresql: {{ hba: [{line}], parameters: {{ jit: false }} }}\n"));
+    printed(&["render", ".", "--out", "out"], folder.path());
+    let text = std::fs::read_to_string(folder.path().join("out/patroni.json")).unwrap();
+    let written: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(written["postgresql"]["parameters"]["jit"], "off");
+    assert_eq!(written["postgresql"]["parameters"]["shared_buffers"], "1792MB");
+    assert!(written["postgresql"]["pg_hba"].as_array().unwrap().iter().any(|one| one == line), "{text}");
+}
+
+#[test]
 fn an_inventory_that_is_not_there_is_named() {
     let here = tempfile::tempdir().unwrap();
     assert!(error_with(3, &["plan", "nowhere"], here.path()).contains("nowhere"));

@@ -89,7 +89,7 @@ pub fn killed_after(cluster: &Cluster, changing: Duration, words: &[&str]) -> Re
     let mut killed = cluster.start(words, "killed")?;
     let begun = Instant::now();
     // It says so when the first node has got something.
-    while !cluster.said("killed").contains("changes, ") {
+    while !cluster.said("killed").contains(" changes, ") {
         let over = killed.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(60);
         ensure!(!over, "a run that was to be killed changes nothing: {}", cluster.said("killed"));
         sleep(Duration::from_millis(20));

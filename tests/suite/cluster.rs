@@ -78,8 +78,14 @@ impl Cluster {
         self.up()
     }
 
+    /// The same without anything after it.
+    pub fn sweep(mut self) -> Result<()> {
+        self.ended = true;
+        self.clear()
+    }
+
     /// Takes down what an earlier suite has left.
-    pub fn clear(&self) -> Result<()> {
+    fn clear(&self) -> Result<()> {
         std::fs::create_dir_all(&self.dir)?;
         self.write(&[])?;
         self.deploy(&["lab", "down"])?;

@@ -28,6 +28,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("narrowed", pipeline::narrowed),
     ("ci-scripts", pipeline::ci_scripts),
     ("lock-and-history", pipeline::lock_and_history),
+    ("interrupted", pipeline::interrupted),
     ("rolled-back", pipeline::rolled_back),
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),

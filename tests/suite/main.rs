@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     // What a suite that was killed has left would take the processor from everything that is measured.
     if !Cluster::keeps() {
         for group in &GROUPS {
-            if let Err(error) = (group.lab)().clear() {
+            if let Err(error) = (group.lab)().sweep() {
                 println!("        the lab of {} cannot be taken down: {error:#}", group.name);
             }
         }

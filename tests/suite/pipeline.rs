@@ -190,6 +190,48 @@ fn recorded_here(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// Ctrl-C: the step that is under way ends, none comes after it, and the next run goes on. Twice, and the program ends at once.
+pub fn interrupted(cluster: &mut Cluster) -> Result<String> {
+    let apply = ["apply", "--yes", "--parallel", "1"];
+    let begun_and_interrupted = |value: u32, times: usize| -> Result<(Option<i32>, f64)> {
+        interval(cluster, value)?;
+        let mut run = cluster.start(&apply, "interrupted")?;
+        let begun = Instant::now();
+        // It says so when the first step is done.
+        while !cluster.said("interrupted").contains(" changes, ") {
+            let over = run.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(60);
+            ensure!(!over, "the run changes nothing: {}", cluster.said("interrupted"));
+            sleep(Duration::from_millis(20));
+        }
+        let at = Instant::now();
+        for _ in 0..times {
+            let sent = Command::new("kill").args(["-INT", &run.id().to_string()]).status()?;
+            ensure!(sent.success(), "the run was over before it was interrupted");
+            sleep(Duration::from_millis(100));
+        }
+        let code = run.wait()?.code();
+        Ok((code, at.elapsed().as_secs_f64()))
+    };
+    let (code, seconds) = begun_and_interrupted(318, 1)?;
+    let said = cluster.said("interrupted");
+    ensure!(code == Some(7) && said.contains("interrupted"), "it ended with {code:?}: {said}");
+    let history = cluster.deploy(&["history", "--json"])?.json()?;
+    ensure!(history["runs"][0]["result"] == "interrupted", "in the history: {}", history["runs"][0]);
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    let (code, at_once) = begun_and_interrupted(319, 2)?;
+    ensure!(
+        code.is_some_and(|code| code != 0) && at_once < 2.0,
+        "two signals: {code:?} after {at_once:.1} s"
+    );
+    cluster.write(&[])?;
+    // A dead run's lock is let go of when its connection is seen to be closed.
+    sleep(Duration::from_secs(1));
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    Ok(format!("ended {seconds:.1} s after one signal, {at_once:.1} s after two; finished by the next run"))
+}
+
 /// Back to what an earlier run wanted, by a plan like any other; the inventory stays, and that run's can be had.
 pub fn rolled_back(cluster: &mut Cluster) -> Result<String> {
     let node = *cluster.of_kind("manager").first().context("no manager")?;
