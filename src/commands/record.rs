@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::project;
 use super::who::{revision, who};
-use crate::apply::Event;
+use crate::apply::{Event, Stopped};
 use crate::exit::Exit;
 use crate::journal::Record;
 use crate::ui::{self, Hint};
@@ -46,11 +46,16 @@ pub async fn keep(
 
 /// Writes down how a run has ended.
 pub fn end(record: &Record, outcome: Result<Exit, &Error>) {
-    let (exit, error) = match outcome {
-        Ok(exit) => (exit, None),
-        Err(error) => (Exit::of(error), Some(what(error))),
+    let (word, exit, error) = match outcome {
+        Ok(exit) => (exit.word(), exit, None),
+        // The same word as in the nodes' journals.
+        Err(error) => {
+            let exit = Exit::of(error);
+            let word = error.downcast_ref::<Stopped>().map_or(exit.word(), Exit::word_of_run);
+            (word, exit, Some(what(error)))
+        }
     };
-    written(record.end(exit.word(), exit.code(), error.as_deref(), OffsetDateTime::now_utc()));
+    written(record.end(word, exit.code(), error.as_deref(), OffsetDateTime::now_utc()));
 }
 
 /// Leaves a record of a run of `inventory` that ended before its plan was carried out: nothing was to be done, or it was

@@ -44,6 +44,29 @@ impl Psql<'_> {
     }
 }
 
+/// Who owns a database lays functions in the way of those that `deploy` calls there as the superuser; none of them is called.
+pub fn trap(cluster: &mut Cluster) -> Result<String> {
+    let authority = cluster.authority()?;
+    let password = cluster.secret("postgresql/app")?;
+    let psql = Psql { authority: &authority, password: &password };
+    let node = cluster.of_kind("app").first().copied().context("no app node")?;
+    let address = cluster.address(node);
+    let lay = "create schema trap;
+        create function trap.to_regclass(text) returns regclass language plpgsql as
+            $$begin execute 'alter role app superuser'; return pg_catalog.to_regclass($1); end$$;
+        alter database app set search_path = trap, pg_catalog";
+    psql.asks(&address, "app", lay)?;
+    cluster.settled()?;
+    cluster.deploy(&["status"])?;
+    let leader = cluster.leader()?;
+    let asked =
+        "cd / && runuser -u postgres -- psql -XAtqc \"select rolsuper from pg_roles where rolname = 'app'\"";
+    let risen = cluster.on(&leader, asked)?;
+    psql.asks(&address, "app", "alter database app reset search_path; drop schema trap cascade")?;
+    ensure!(risen == "f", "the role app is a superuser now");
+    Ok("functions in the way of PostgreSQL's own were not called".into())
+}
+
 /// `psql` with `sslmode=verify-full` on each app node; no way in without TLS or with a wrong password.
 pub fn psql(cluster: &mut Cluster) -> Result<String> {
     let authority = cluster.authority()?;

@@ -20,6 +20,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("status", status),
     ("second-apply", second_apply),
     ("psql", clients::psql),
+    ("trap", clients::trap),
     ("exposure", clients::exposure),
     ("reload", reload),
     ("restart", restart),
