@@ -27,7 +27,8 @@ fn main() -> ExitCode {
         Exit::of(&error).into()
     });
     match ui::lost() {
-        Some(error) if exit == ExitCode::SUCCESS => {
+        // Neither may a pipeline go on that was to get a plan.
+        Some(error) if [Exit::Done, Exit::Pending].map(ExitCode::from).contains(&exit) => {
             ui::failed(&anyhow::anyhow!("cannot write to standard output: {error}"));
             Exit::Error.into()
         }

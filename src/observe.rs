@@ -143,7 +143,8 @@ pub async fn ask_each(
     futures_util::future::join_all(each).await.into_iter().collect()
 }
 
-/// Completes the diffs of a plan with what is there now, every secret masked that is one now: one more execution on the nodes where files change.
+/// Completes the diffs of a plan with what is there now, every secret masked that is one now: one more execution on the nodes
+/// where files change.
 pub async fn fetch_old(plan: &mut Plan, source: &Source, hosts: &Hosts) -> Result<(), Failure> {
     let mut wanted: BTreeMap<NodeName, Vec<(Id, Call)>> = BTreeMap::new();
     for (node, change) in plan.changes_mut() {

@@ -30,6 +30,8 @@ need curl curl
 [ -e /usr/include/errno.h ] || missing="$missing libc6-dev"
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
 if ! command -v cargo >/dev/null 2>&1; then
+    # Of a package that no list names yet, apt knows nothing.
+    [ "$(id -u)" != 0 ] || apt-get update -qq
     if apt-cache show rustup >/dev/null 2>&1; then
         missing="$missing rustup"
     else

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -86,20 +86,10 @@ pub fn waits(cluster: &mut Cluster) -> Result<String> {
 
 /// Begins a run, and kills it some time after it has begun to change something.
 pub fn killed_after(cluster: &Cluster, changing: Duration, words: &[&str]) -> Result<()> {
-    let mut killed = cluster.start(words, "killed")?;
-    let begun = Instant::now();
-    // It says so when the first node has got something.
-    while !cluster.said("killed").contains(" changes, ") {
-        let over = killed.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(60);
-        ensure!(!over, "a run that was to be killed changes nothing: {}", cluster.said("killed"));
-        sleep(Duration::from_millis(20));
-    }
+    let mut run = cluster.start(words, "killed")?;
+    cluster.changing(&mut run, "killed")?;
     sleep(changing);
-    killed.kill()?;
-    let signal = std::os::unix::process::ExitStatusExt::signal(&killed.wait()?);
-    ensure!(signal == Some(9), "the run was over before it was killed: {}", cluster.said("killed"));
-    sleep(Duration::from_secs(1));
-    Ok(())
+    cluster.killed(run, "killed")
 }
 
 /// Puts a new authority in the place of the old one, step by step. Every step is killed once and goes on; how many steps,

@@ -58,6 +58,16 @@ pub fn trap(cluster: &mut Cluster) -> Result<String> {
     psql.asks(&address, "app", lay)?;
     cluster.settled()?;
     cluster.deploy(&["status"])?;
+    // What is made there all the same goes where it belongs.
+    let databases =
+        "roles: { app: {} }\ndatabases: { app: { owner: app, schemas: [sales], extensions: [pg_trgm] } }";
+    cluster.write(&[("postgresql", &cluster.postgresql(databases))])?;
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.settled()?;
+    let place = "select extnamespace::regnamespace from pg_extension where extname = 'pg_trgm'";
+    let place = psql.asks(&address, "app", place)?;
+    cluster.write(&[])?;
+    ensure!(place == "public", "the extension is in {place}");
     let leader = cluster.leader()?;
     let asked =
         "cd / && runuser -u postgres -- psql -XAtqc \"select rolsuper from pg_roles where rolname = 'app'\"";

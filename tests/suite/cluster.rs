@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -240,6 +241,26 @@ impl Cluster {
         let read =
             |end: &str| std::fs::read_to_string(self.dir.join(format!("{log}.{end}"))).unwrap_or_default();
         read("out") + &read("err")
+    }
+
+    /// Waits until a run of [`Cluster::start`] has changed something: it says so when the first step is done.
+    pub fn changing(&self, run: &mut Child, log: &str) -> Result<()> {
+        let begun = Instant::now();
+        while !self.said(log).contains(" changes, ") {
+            let over = run.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(60);
+            ensure!(!over, "the run changes nothing: {}", self.said(log));
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Kills such a run, which must be under way, and waits until its lock is free: its connections are seen to be closed.
+    pub fn killed(&self, mut run: Child, log: &str) -> Result<()> {
+        run.kill()?;
+        let status = run.wait()?;
+        ensure!(status.signal() == Some(9), "the run was over before it was killed: {}", self.said(log));
+        thread::sleep(Duration::from_secs(1));
+        Ok(())
     }
 
     pub fn lab(&self, verb: &str, nodes: &[&str]) -> Result<()> {

@@ -186,16 +186,8 @@ fn killed_between_actions(cluster: &mut Cluster) -> Result<String> {
         while executions() < after && run.try_wait()?.is_none() {
             sleep(Duration::from_millis(2));
         }
-        run.kill()?;
-        let signal = std::os::unix::process::ExitStatusExt::signal(&run.wait()?);
-        ensure!(
-            signal == Some(9),
-            "the run was over before execution {after} of {all}: {}",
-            cluster.said("between")
-        );
+        cluster.killed(run, "between")?;
         moments.push(after);
-        // A dead run's lock is let go of when its connection is seen to be closed.
-        sleep(Duration::from_secs(1));
         cluster.deploy(&apply).with_context(|| format!("after a kill behind execution {after} of {all}"))?;
         cluster.settled().with_context(|| format!("after a kill behind execution {after} of {all}"))?;
     }

@@ -210,12 +210,18 @@ pub fn unfit(cluster: &mut Cluster) -> Result<String> {
     let node = cluster.names().next().context("there is no node")?;
     cluster.on(node, "systemd-run --quiet --unit=squatter perl -MIO::Socket::INET -e '@s = IO::Socket::INET->new(LocalPort => 6432, Listen => 1) or die; sleep 600'")?;
     let before = state(cluster)?;
-    let refused = cluster.refuse(&["apply", "--yes"], &[node, "port 6432", "perl", "--skip-preflight"]);
+    let instance = "/var/lib/cloud/instance";
+    cluster.on(
+        node,
+        &format!("mkdir -p {instance} && echo 'manage_etc_hosts: true' >{instance}/user-data.txt"),
+    )?;
+    let words = [node, "port 6432", "perl", "manage_etc_hosts", "--skip-preflight"];
+    let refused = cluster.refuse(&["apply", "--yes"], &words);
     let after = state(cluster)?;
-    cluster.on(node, "systemctl stop squatter")?;
+    cluster.on(node, "systemctl stop squatter && rm -r /var/lib/cloud")?;
     refused?.ended(4)?;
     ensure!(before == after, "a refused run has changed the nodes");
-    Ok("a port that is taken is named, nothing touched".into())
+    Ok("a port that is taken and user data that writes /etc/hosts are named, nothing touched".into())
 }
 
 /// No room for what a step stages.

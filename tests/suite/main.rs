@@ -1,8 +1,9 @@
 //! The lab suite: `deploy` against real machines, from nothing to failures under a writing client.
 //!
 //! `cargo test --test suite [-- WORD…]` runs the scenarios whose `group/name` contains one of the words, all without
-//! any but those of [`BY_NAME`] and [`MIDWAY`]. Each group owns one lab; its first scenario deploys it and runs whenever another one of the group does. A lab is
-//! taken down at the end of its group, and at its beginning, so that the remains of a killed suite do not matter.
+//! any but those of [`BY_NAME`] and [`MIDWAY`]. Each group owns one lab; its first scenario deploys it and runs whenever
+//! another one of the group does. A lab is taken down at the end of its group, and all of them before the first one, so that
+//! the remains of a killed suite do not matter.
 //!
 //! `SUITE_KEEP=1` leaves the labs up and takes over the ones that are up; `SUITE_KILLS` is the number of kills of a
 //! cold deploy and of an apply (3); `SUITE_SEED` repeats their moments; `SUITE_SHIFT=N` uses networks N further

@@ -196,13 +196,7 @@ pub fn interrupted(cluster: &mut Cluster) -> Result<String> {
     let begun_and_interrupted = |value: u32, times: usize| -> Result<(Option<i32>, f64)> {
         interval(cluster, value)?;
         let mut run = cluster.start(&apply, "interrupted")?;
-        let begun = Instant::now();
-        // It says so when the first step is done.
-        while !cluster.said("interrupted").contains(" changes, ") {
-            let over = run.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(60);
-            ensure!(!over, "the run changes nothing: {}", cluster.said("interrupted"));
-            sleep(Duration::from_millis(20));
-        }
+        cluster.changing(&mut run, "interrupted")?;
         let at = Instant::now();
         for _ in 0..times {
             let sent = Command::new("kill").args(["-INT", &run.id().to_string()]).status()?;

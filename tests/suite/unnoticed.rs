@@ -44,7 +44,7 @@ const HARD_STOP: Duration = Duration::from_secs(30);
 /// HAProxy takes a changed file: whoever is connected through it stays so, and PgBouncer's connections have left the
 /// worker of before when that is ended.
 pub fn haproxy_reloaded(cluster: &mut Cluster) -> Result<String> {
-    cluster.write(&[("haproxy", "max_connections: 2000\nconnection_rate_limit: 1000")])?;
+    cluster.write(&[("haproxy", "max_connections: 2000\nconnection_rate_limit: 5")])?;
     let effects = effects(&cluster.attempt(&["plan", "--detailed-exitcode", "--json"])?)?;
     ensure!(effects == ["reload"], "the plan announces {effects:?}");
     let managers = cluster.of_kind("manager");

@@ -74,7 +74,7 @@ fn read(line: &str, fields: &[&str]) -> Result<(), Wrong> {
     };
     // Database and user.
     let mut rest = rest.get(2..).ok_or_else(incomplete)?;
-    if kind != "local" && !rest.is_empty() {
+    if kind != "local" {
         let taken = address(rest).map_err(|why| {
             let message = format!("{} does not say from where: {why}", quoted(line));
             let hint = "write a network as `10.0.0.0/8`, an address and its mask, a host name, `samenet`, `samehost` or `all`";
