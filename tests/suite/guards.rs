@@ -209,12 +209,12 @@ pub fn broken_packages(cluster: &mut Cluster) -> Result<String> {
 pub fn unfit(cluster: &mut Cluster) -> Result<String> {
     let node = cluster.names().next().context("there is no node")?;
     cluster.on(node, "systemd-run --quiet --unit=squatter perl -MIO::Socket::INET -e '@s = IO::Socket::INET->new(LocalPort => 6432, Listen => 1) or die; sleep 600'")?;
-    let before = state(cluster)?;
     let instance = "/var/lib/cloud/instance";
     cluster.on(
         node,
         &format!("mkdir -p {instance} && echo 'manage_etc_hosts: true' >{instance}/user-data.txt"),
     )?;
+    let before = state(cluster)?;
     let words = [node, "port 6432", "perl", "manage_etc_hosts", "--skip-preflight"];
     let refused = cluster.refuse(&["apply", "--yes"], &words);
     let after = state(cluster)?;
