@@ -90,6 +90,9 @@ pub enum Command {
     /// Look at the secrets of a cluster, change them, and see who can open the store.
     #[command(subcommand)]
     Secrets(Secrets),
+    /// Move the leadership of PostgreSQL.
+    #[command(subcommand)]
+    Postgresql(Postgresql),
     /// Move the primary of Redis.
     #[command(subcommand)]
     Redis(Redis),
@@ -236,6 +239,26 @@ pub struct Render {
     /// Write the script that asks a node what is there, too: `probe.sh` in its folder.
     #[arg(long)]
     pub probes: bool,
+}
+
+/// What to do with PostgreSQL.
+#[derive(Debug, Subcommand)]
+pub enum Postgresql {
+    /// Let a standby lead: transactions wait for a moment in PgBouncer, and no write is lost.
+    Switchover(Switchover),
+}
+
+/// Arguments of `postgresql switchover`.
+#[derive(Debug, Args)]
+pub struct Switchover {
+    #[command(flatten)]
+    pub target: Target,
+    /// The node that is to lead; by default a synchronous standby.
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<String>,
+    /// Do not ask before moving it.
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What to do with Redis.

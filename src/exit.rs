@@ -79,7 +79,7 @@ impl Exit {
             Self::Error => "any other error",
             Self::Pending => "changes are pending (`plan --detailed-exitcode`, `certs`, `drift`)",
             Self::Inventory => {
-                "the inventory, a role beside it, or what `--on`, `--to`, `--phase` name is missing or invalid"
+                "the inventory, a role beside it, or what `--on`, `--to`, `--phase`, `--service` name is missing or invalid"
             }
             Self::Unfit => "the machines are not fit: preflight failed, or data is in the way",
             Self::Unreachable => "a node cannot be reached; nothing was changed",

@@ -19,6 +19,7 @@ use super::{Global, interrupt};
 use crate::apply::{Apply, ApplyError, Brake, Event, Halt, Lock, LockError, Owner, Seen, Stopped};
 use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
+use crate::inventory::counted;
 use crate::journal::{Heading, Record, Wanted};
 use crate::observe::Answers;
 use crate::plan::Plan;
@@ -223,7 +224,8 @@ impl Done {
             return;
         }
         ui::report(&super::verify::text(&self.verdicts, false));
-        ui::report(&format!("{} changes made in {seconds:.1} s (run {})\n", self.changes, self.run));
+        let changes = counted(self.changes, "change");
+        ui::report(&format!("{changes} made in {seconds:.1} s (run {})\n", self.run));
     }
 }
 

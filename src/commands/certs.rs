@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::apply::{carry_out, confirm};
@@ -14,9 +14,8 @@ use super::{Global, nothing};
 use crate::certs::{self, Report, State};
 use crate::cli::{Certs, CertsCommand, Renew};
 use crate::exit::Exit;
-use crate::plan::Selection;
+use crate::plan::{Selection, SelectionError};
 use crate::render::Renewal;
-use crate::ui::Hint;
 use crate::{observe, ui};
 
 pub async fn run(global: &Global, wanted: &Certs) -> Result<ExitCode> {
@@ -106,8 +105,8 @@ fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
             .map(|manifest| manifest.role.as_str())
             .collect();
         if !with.contains(&name.as_str()) {
-            let hint = Hint(format!("services with certificates: {}", with.join(", ")));
-            return Err(anyhow!("no service `{name}` has certificates").context(hint));
+            let known = with.join(", ");
+            return Err(SelectionError::Service { service: name.clone(), known }.into());
         }
         renewal.roles.insert(name.clone());
     }

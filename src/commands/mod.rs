@@ -15,6 +15,7 @@ mod interrupt;
 mod lab;
 mod lock;
 mod plan;
+mod postgresql;
 mod project;
 mod record;
 mod redis;
@@ -67,6 +68,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Certs(command) => certs::run(&global, &command).await,
         Command::App(args) => app::run(&global, &args).await,
         Command::Render(args) => render::run(&global, &args),
+        Command::Postgresql(command) => postgresql::run(&global, &command).await,
         Command::Redis(command) => redis::run(&global, &command).await,
         Command::Secrets(command) => secrets::run(&global, command).await,
         Command::Drift(target) => drift::run(&global, &target).await,

@@ -1,5 +1,6 @@
 //! `deploy plan`: what apply would change.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,11 +10,13 @@ use super::Global;
 use super::project::Project;
 use super::who::who;
 use super::written::unwritable;
+use crate::cluster::{Cluster, NodeName};
 use crate::exit::Exit;
 use crate::live::Observed;
+use crate::observe::{ObserveError, Unanswered};
 use crate::plan::{Plan, PlanError, Report, SAVED_FORMAT, Saved, Selection};
 use crate::render::Graph;
-use crate::resource::{Call, Id};
+use crate::resource::{Call, Id, Refusal};
 use crate::secrets::write_sealed;
 use crate::ui::Hint;
 use crate::{cli, observe, plan, ui};
@@ -123,6 +126,27 @@ pub async fn from(project: &Project, observed: &Observed) -> Result<Plan> {
     let hosts = project.hosts();
     ui::waiting(&hosts, observe::fetch_old(&mut plan, &project.source, &hosts)).await?;
     Ok(plan)
+}
+
+/// Why something cannot be done, by what the nodes of `roles` say: those of them that say nothing come before what follows
+/// from it.
+pub fn blame(
+    cluster: &Cluster,
+    roles: &[&str],
+    refusal: Refusal,
+    mut failures: BTreeMap<NodeName, ObserveError>,
+) -> anyhow::Error {
+    let concerned = |node: &NodeName| {
+        let own = cluster.nodes.get(node).map(|node| &node.roles);
+        own.is_some_and(|own| roles.iter().any(|role| own.contains(*role)))
+    };
+    failures.retain(|node, _| concerned(node));
+    if failures.is_empty() {
+        return explain(refusal.into());
+    }
+    let silent = Unanswered(failures);
+    let hint = Hint(silent.hint());
+    anyhow::Error::new(silent).context(refusal.what).context(hint)
 }
 
 /// A refusal with its remedy.

@@ -327,8 +327,14 @@ impl Project {
         let source = Arc::clone(&self.source);
         let runs = |node: &NodeName| source.cluster.nodes.get(node).is_some_and(|it| it.roles.contains(role));
         self.fleet.keep(runs);
+        self.observe_answering().await
+    }
+
+    /// What those nodes say that answer, of which there must be one. The others are left alone from then on.
+    pub async fn observe_answering(&mut self) -> Result<Answers> {
         self.asked = Instant::now();
-        let answers = observe::observe(&source, &self.hosts()).await?;
+        let hosts = self.hosts();
+        let answers = ui::waiting(&hosts, observe::observe(&self.source, &hosts)).await?;
         if answers.observed.is_empty() {
             everyone(answers)?;
             return Ok(Answers::default());

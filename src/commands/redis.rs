@@ -1,29 +1,30 @@
 //! `deploy redis`: moves its primary, for work on the machine under it.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
 
-use super::Global;
 use super::apply::{lock, not_confirmed};
+use super::plan::blame;
 use super::project::Project;
 use super::record;
-use super::who::run_id;
-use super::who::who;
+use super::who::{run_id, who};
+use super::{Global, nothing};
 use crate::apply::{self, HandOverError};
 use crate::cli::{Failover, Redis};
 use crate::cluster::{Cluster, NodeName};
 use crate::exit::Exit;
 use crate::live;
-use crate::observe::{Answers, ObserveError, Unanswered};
+use crate::observe::Answers;
 use crate::plan::SelectionError;
-use crate::resource::Refusal;
 use crate::ui::{self, Hint};
 use crate::verdict::Verdict;
-use crate::{observe, plan, verify};
+use crate::{plan, verify};
+
+/// Who has a say in who is the primary.
+const ROLES: [&str; 2] = ["redis", "sentinel"];
 
 pub async fn run(global: &Global, command: &Redis) -> Result<ExitCode> {
     match command {
@@ -33,22 +34,26 @@ pub async fn run(global: &Global, command: &Redis) -> Result<ExitCode> {
 
 async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
     let begun = Instant::now();
-    let project = Project::open(global, &args.target.inventory).await?;
-    let (source, hosts) = (&project.source, project.hosts());
+    let mut project = Project::open(global, &args.target.inventory).await?;
+    let source = std::sync::Arc::clone(&project.source);
     if source.cluster.with_role("redis").next().is_none() {
         let hint = Hint("`redis.enabled: true` and nodes of kind `app` give it one".into());
         return Err(anyhow!("this cluster has no Redis").context(hint));
     }
     let to = args.to.as_deref().map(|name| known(&source.cluster, name)).transpose()?;
-    let Answers { observed, failures } = ui::waiting(&hosts, observe::observe(source, &hosts)).await?;
-    let wanted = match live::redis_hand_over(source, &observed, to.as_ref()) {
+    let Answers { observed, failures } = project.observe_answering().await?;
+    let wanted = match live::redis_hand_over(&source, &observed, to.as_ref()) {
         Ok(wanted) => wanted,
-        Err(refusal) => return Err(refused(&source.cluster, refusal, failures)),
+        Err(refusal) => return Err(blame(&source.cluster, &ROLES, refusal, failures)),
     };
     for error in failures.values() {
         ui::talk(&format!("left out: {error}"));
     }
     let (from, to) = (&wanted.from, &wanted.to);
+    if from == to {
+        nothing(global, &format!("{to} is the primary already"));
+        return Ok(ExitCode::SUCCESS);
+    }
     if !args.yes {
         if !ui::interactive() {
             let hint = Hint(format!("it would go from {from} to {to}; run it with --yes"));
@@ -69,11 +74,11 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
         record::end(record, moved.as_ref().map(|_| Exit::Done));
     }
     let paused = moved?;
-    let answers = observe::observe(source, &hosts).await?;
-    let checks = plan::checks(source, &live::facts(&answers.observed))?;
-    let own = |phase: &str| ["redis", "sentinel"].contains(&phase);
-    let checks: Vec<_> =
-        checks.into_iter().filter(|check| own(&check.phase) || check.name == "haproxy/redis").collect();
+    let hosts = project.hosts();
+    let mut checks = plan::checks(&source, &live::facts(&observed))?;
+    let own = |phase: &str| ROLES.contains(&phase);
+    checks.retain(|check| own(&check.phase) || check.name == "haproxy/redis");
+    checks.retain(|check| hosts.contains_key(&check.node));
     let verdicts = ui::waiting(&hosts, verify::run(&hosts, &checks)).await;
     let failed = verdicts.iter().any(Verdict::fails);
     if global.json {
@@ -100,25 +105,6 @@ fn known(cluster: &Cluster, name: &str) -> Result<NodeName, SelectionError> {
     })
 }
 
-/// Why the primary cannot be moved: nodes of Redis or its Sentinels that do not answer come before what follows from it.
-fn refused(
-    cluster: &Cluster,
-    refusal: Refusal,
-    mut failures: BTreeMap<NodeName, ObserveError>,
-) -> anyhow::Error {
-    let concerned = |node: &NodeName| {
-        let roles = cluster.nodes.get(node).map(|node| &node.roles);
-        roles.is_some_and(|roles| roles.contains("redis") || roles.contains("sentinel"))
-    };
-    failures.retain(|node, _| concerned(node));
-    if failures.is_empty() {
-        return super::plan::explain(refusal.into());
-    }
-    let silent = Unanswered(failures);
-    let hint = Hint(silent.hint());
-    anyhow::Error::new(silent).context(refusal.what).context(hint)
-}
-
 /// Moves the primary under the cluster's lock; how long writes have waited.
 async fn moved(project: &Project, run: &str, wanted: &live::HandOver) -> Result<Duration> {
     let lock = lock(project, run).await?;
@@ -141,14 +127,16 @@ fn explain(error: HandOverError) -> anyhow::Error {
 mod tests {
     use super::*;
     use crate::live::fixture::{MIXED, source};
+    use crate::observe::ObserveError;
     use crate::pki::Trust;
+    use crate::resource::Refusal;
     use crate::transport::Failure;
 
     fn exit(silent: &str) -> (Exit, String) {
         let source = source(MIXED, Trust::settled("ca", "0"));
         let refusal = Refusal { what: "Redis has no primary that answers".into(), hint: "look".into() };
         let lost = ObserveError::from(Failure::Timeout { node: silent.into(), seconds: 1 });
-        let error = refused(&source.cluster, refusal, [(silent.into(), lost)].into());
+        let error = blame(&source.cluster, &ROLES, refusal, [(silent.into(), lost)].into());
         (Exit::of(&error), ui::words(&error).0)
     }
 

@@ -24,4 +24,4 @@ pub use places::{Place, Places};
 pub use problem::{Problem, Problems};
 pub use rules::{check_memory, check_release, check_secrets, placed};
 pub use schema::schema;
-pub use wording::{closest, quoted};
+pub use wording::{closest, counted, quoted};

@@ -6,6 +6,11 @@ use std::fmt::Write as _;
 /// Characters of a quoted value that a message shows.
 const SHOWN: usize = 60;
 
+/// So many of what `word` names, which takes an s.
+pub fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `text` in backticks, fit for one line of a terminal: control characters escaped, cropped when long.
 pub fn quoted(text: &str) -> String {
     let mut shown: String = masked(text).chars().take(SHOWN).map(visible).collect();

@@ -87,7 +87,7 @@ pub fn leader_stays(source: &Source, observed: &Observed) -> Result<(), Refusal>
     Err(Refusal {
         what: format!("{} leads PostgreSQL, and the inventory no longer has it as a member", leader.name),
         hint: format!(
-            "move the leadership first, on a worker: `patronictl -c /etc/patroni/config.yml switchover --candidate {to}`"
+            "move the leadership first, by the inventory of before: `deploy postgresql switchover INVENTORY --to {to}`"
         ),
     })
 }
@@ -166,7 +166,7 @@ mod tests {
         };
         let refusal = leader_stays(&without("w1"), &observed).unwrap_err();
         assert!(refusal.what.contains("w1 leads PostgreSQL"), "{refusal:?}");
-        assert!(refusal.hint.ends_with("--candidate w2`"), "{refusal:?}");
+        assert!(refusal.hint.ends_with("--to w2`"), "{refusal:?}");
         assert_eq!(leader_stays(&without("w3"), &observed), Ok(()));
         assert_eq!(leader_stays(&without("w1"), &bare(&source(), 13)), Ok(()), "nobody leads yet");
     }

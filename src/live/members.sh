@@ -62,39 +62,41 @@ members_settled() {
     done
 }
 
-# members_ready CERTIFICATE ADDRESS NAME LAG : where this node leads, another one that is at most LAG bytes behind can take over
-# ($members_to, else empty), and what PostgreSQL has to write before it stops is written.
+# members_ready CERTIFICATE ADDRESS NAME LAG [TO] : where this node leads, another one that is at most LAG bytes behind can take
+# over ($members_to, else empty), which is TO where it is given, and what PostgreSQL has to write before it stops is written.
 members_ready() {
     members_to=
     members_view=$(members_rest "$1" "https://$2:8008/cluster" | tr '{' '\n')
     printf '%s\n' "$members_view" | grep '"leader"' | grep -q "\"name\": *\"$3\"" || return 0
-    members_to=$(members_candidate "$members_view" "$4")
+    members_to=$(members_candidate "$members_view" "$4" "${5:-}")
     if [ -z "$members_to" ]; then
-        echo "no standby is ready to lead"
+        echo "${5:-no standby} is ${5:+not }ready to lead"
         return 1
     fi
     (cd / && setpriv --reuid postgres --regid postgres --init-groups psql -XAtqc CHECKPOINT)
 }
 
-# members_candidate VIEW LAG : the synchronous standby, else the replica that runs and is least behind, by LAG bytes at most.
+# members_candidate VIEW LAG [TO] : a synchronous standby, else a replica that runs and is behind by LAG bytes at most: TO where
+# it is given, and the one that is least behind where it is not. Nothing where there is none.
 members_candidate() {
-    members_sync=$(printf '%s\n' "$1" | grep '"sync_standby"' | members_field name | head -n1)
-    if [ -n "$members_sync" ]; then
-        echo "$members_sync"
-        return
-    fi
-    printf '%s\n' "$1" | grep '"role": *"replica"' | grep '"state": *"\(running\|streaming\)"' |
-        sed -n 's/.*"name": *"\([^"]*\)".*"lag": *\([0-9]\{1,\}\).*/\2 \1/p' | sort -n |
-        while read -r members_lag members_name; do
-            [ "$members_lag" -gt "$2" ] || echo "$members_name"
-            break
-        done
+    {
+        members_sync=$(printf '%s\n' "$1" | grep '"sync_standby"' | members_field name)
+        if [ -n "$members_sync" ]; then
+            printf '%s\n' "$members_sync"
+        else
+            printf '%s\n' "$1" | grep '"role": *"replica"' | grep '"state": *"\(running\|streaming\)"' |
+                sed -n 's/.*"name": *"\([^"]*\)".*"lag": *\([0-9]\{1,\}\).*/\2 \1/p' | sort -n |
+                while read -r members_lag members_name; do
+                    [ "$members_lag" -gt "$2" ] || echo "$members_name"
+                done
+        fi
+    } | awk -v to="${3:-}" 'to == "" || $0 == to { print; exit }'
 }
 
-# members_hand_over CERTIFICATE ADDRESS NAME LAG : moves the leadership from here to the synchronous standby, else to the
-# replica with the least lag, and waits until the new leader is known and this node follows it.
+# members_hand_over CERTIFICATE ADDRESS NAME LAG [TO] : moves the leadership from here to that candidate, and waits until the new
+# leader is known and this node follows it.
 members_hand_over() {
-    members_ready "$1" "$2" "$3" "$4" || return 1
+    members_ready "$@" || return 1
     if [ -z "$members_to" ]; then
         echo "$3 does not lead; nothing to hand over"
         members_settled "$1" "$2"

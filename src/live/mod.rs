@@ -16,6 +16,7 @@ mod etcd;
 pub mod fixture;
 mod haproxy;
 mod keepalived;
+mod leadership;
 mod members;
 mod misfits;
 mod objects;
@@ -39,6 +40,7 @@ pub use dynamic::initial as initial_configuration;
 pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
 pub use haproxy::{ProxyServer, proxy_servers};
 pub use keepalived::{held_once, holder_probe, holders, misfits as address_misfits};
+pub use leadership::{checkpoint, hand_over, leadership, switchover};
 pub use members::{ClusterView, Member, MemberStatus, id as member_id};
 pub use misfits::misfits;
 pub use objects::{login_roles, password_of};
@@ -49,7 +51,6 @@ pub use redis::{
     instance as redis_instance, named as redis_named, node_at as redis_node_at, primary as redis_primary,
     watch as sentinel_watch,
 };
-pub use restarts::{checkpoint, hand_over};
 pub use secret_uses::{SecretUse, on_change, secret_names, secret_uses, secrets_of};
 pub use served::{
     probes as application_probes, resting_groups, served as served_applications, without_server,
@@ -147,6 +148,7 @@ pub fn changes(
                 restarts::restarts(source, observed, configuration.as_ref().map(|(change, _)| change));
             all.extend(configuration.map(|(_, placed)| placed));
             all.extend(restarts);
+            all.extend(leadership::moved(source, observed));
             Ok((all, notes))
         }
         "haproxy" => Ok((applications::changes(source, observed), Vec::new())),

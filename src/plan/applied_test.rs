@@ -54,6 +54,9 @@ fn play(call: &Call, fields: &mut Fields, authority: &Authority) -> bool {
         "directory_apply" => {
             say("owner", words[1]);
             say("mode", words[2]);
+            if words.len() > 3 {
+                say("override", &format!("{} {}", words[1], words[2].trim_start_matches('0')));
+            }
         }
         "file_stage" => {
             say("staged owner", words[1]);

@@ -1,6 +1,7 @@
 //! A plan for other programs: the documented shape of `plan --json`. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use super::Plan;
 use super::diff::unified;
 use crate::cluster::NodeName;
+use crate::inventory::counted;
 use crate::resource::{Effect, Verb};
 
 /// Version of this shape. Fields may be added to it; one that changes its meaning, or goes, makes another version.
@@ -151,15 +153,19 @@ fn clients(plan: &Plan) -> String {
         }
         (0, 0) => "clients will notice nothing".to_owned(),
         (0, all) if all == stops => format!(
-            "clients will notice that {stops} services leave their nodes: connections through them are cut once"
+            "clients will notice that services leave their nodes ({stops}): connections through them are cut once"
         ),
         (0, restarts) => format!(
-            "clients will notice {restarts} restarts, one node at a time: connections through it are cut once"
+            "clients will notice {}, one node at a time: connections through it are cut once",
+            counted(restarts, "restart")
         ),
         (_, restarts) => {
-            format!(
-                "clients will notice one switchover (writes pause for about two seconds) and {restarts} restarts of single nodes"
-            )
+            let mut text =
+                "clients will notice one switchover: writes pause for about two seconds".to_owned();
+            if restarts > 0 {
+                let _ = write!(text, "; and {} of single nodes", counted(restarts, "restart"));
+            }
+            text
         }
     }
 }

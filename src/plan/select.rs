@@ -50,6 +50,14 @@ pub enum SelectionError {
         /// All phases.
         known: String,
     },
+    /// A service of `certs renew`.
+    #[error("no service `{service}` has certificates; these have: {known}")]
+    Service {
+        /// What was named.
+        service: String,
+        /// All that have certificates.
+        known: String,
+    },
 }
 
 impl SelectionError {
@@ -71,6 +79,9 @@ impl SelectionError {
             }
             Self::Phase { phase, known } => {
                 meant(phase, known) + "`deploy plan` without --phase shows which of them have work"
+            }
+            Self::Service { service, known } => {
+                meant(service, known) + "`deploy certs` shows the certificates of each"
             }
         }
     }

@@ -59,6 +59,7 @@ impl<'a> Builder<'a> {
                 path: directory.path.clone(),
                 owner: format!("{}:{}", directory.owner, directory.group),
                 mode: directory.mode.clone(),
+                overrides_package: directory.overrides_package,
                 order: Order::Stage,
             }));
         }

@@ -46,6 +46,8 @@ pub struct Source {
     pub trust: Trust,
     /// Certificates that are made anew though nothing is wrong with them.
     pub renewal: Option<Renewal>,
+    /// The member of PostgreSQL that somebody wants to lead now.
+    pub leader: Option<NodeName>,
     /// What somebody chooses for an application now.
     pub choice: Option<Choice>,
     /// Certificates of the users' own, by application.
@@ -69,6 +71,7 @@ impl Source {
             secrets,
             trust,
             renewal: None,
+            leader: None,
             choice: None,
             own_certificates: BTreeMap::new(),
             templates,

@@ -13,6 +13,8 @@ pub struct Directory {
     pub owner: String,
     /// Octal, four digits.
     pub mode: String,
+    /// Its package has other ideas of it, and is told to leave it so (`dpkg-statoverride`).
+    pub overrides_package: bool,
     /// When it is made.
     pub order: Order,
 }
@@ -23,13 +25,31 @@ impl Resource for Directory {
     }
 
     fn probe(&self) -> Call {
-        Call::new("directory_probe", [&self.path])
+        let path = self.path.as_str();
+        Call::new(
+            "directory_probe",
+            std::iter::once(path).chain(self.overrides_package.then_some("override")),
+        )
     }
 
     fn compare(&self, seen: &Fields, _: &Context<'_>) -> Result<Option<Change>, Refusal> {
-        let Some((verb, reason)) = difference(seen, &self.owner, &self.mode, None) else { return Ok(None) };
-        let call = Call::new("directory_apply", [&self.path, &self.owner, &self.mode]);
+        let owned = difference(seen, &self.owner, &self.mode, None);
+        let Some((verb, reason)) = owned.or_else(|| self.unkept(seen)) else { return Ok(None) };
+        let arguments = [self.path.as_str(), &self.owner, &self.mode];
+        let call = Call::new(
+            "directory_apply",
+            arguments.into_iter().chain(self.overrides_package.then_some("override")),
+        );
         Ok(Some(Change::new(self.id(), verb, reason, self.order, call)))
+    }
+}
+
+impl Directory {
+    /// That its package would change it when it is next installed.
+    fn unkept(&self, seen: &Fields) -> Option<(Verb, String)> {
+        let kept = format!("{} {}", self.owner, self.mode.trim_start_matches('0'));
+        let told = seen.get("override").is_some_and(|told| *told == kept);
+        (self.overrides_package && !told).then(|| (Verb::Update, "its package would change it".to_owned()))
     }
 }
 
@@ -230,6 +250,31 @@ mod tests {
         let seed = File { seed: true, ..hosts() };
         assert_eq!(compare(&seed, &[]).unwrap().verb, Verb::Create);
         assert_eq!(compare(&seed, &[("owner", "redis:redis"), ("mode", "660"), ("sha256", "0")]), None);
+    }
+
+    #[test]
+    fn a_directory_is_kept_from_its_package() {
+        let mut directory = Directory {
+            path: "/etc/redis".into(),
+            owner: "root:redis".into(),
+            mode: "0750".into(),
+            overrides_package: true,
+            order: Order::Stage,
+        };
+        let compare = |directory: &Directory, told: Option<&str>| {
+            let mut seen: Fields = [("owner", "root:redis"), ("mode", "750")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+            seen.extend(told.map(|told| ("override".to_owned(), told.to_owned())));
+            let changing = BTreeSet::new();
+            let context = Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH };
+            directory.compare(&seen, &context).unwrap().map(|change| change.reason)
+        };
+        assert_eq!(compare(&directory, None).unwrap(), "its package would change it");
+        assert_eq!(compare(&directory, Some("redis:redis 2770")).unwrap(), "its package would change it");
+        assert_eq!(compare(&directory, Some("root:redis 750")), None);
+        directory.overrides_package = false;
+        assert_eq!(compare(&directory, None), None, "what no package has ideas about");
     }
 
     #[test]

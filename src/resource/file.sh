@@ -64,18 +64,30 @@ path_hash() {
     fi
 }
 
+# directory_probe PATH [override] : with the second also what packages are told of it.
 directory_probe() {
     [ -d "$1" ] || return 0
     path_stat "$1"
     printf 'owner=%s\nmode=%s\n' "$PATH_OWNER" "$PATH_MODE"
+    if [ $# -eq 1 ] || [ ! -r /var/lib/dpkg/statoverride ]; then return 0; fi
+    while read -r override_user override_group override_mode override_path; do
+        [ "$override_path" != "$1" ] ||
+            printf 'override=%s:%s %s\n' "$override_user" "$override_group" "$override_mode"
+    done </var/lib/dpkg/statoverride
 }
 
-# directory_apply PATH OWNER MODE
+# directory_apply PATH OWNER MODE [override] : with the last, packages leave it so, too.
 directory_apply() {
+    # What a link leads to would be given away. Root's own are an administrator's.
+    if [ -L "$1" ] && [ "$(stat -c %u -- "$1")" != 0 ]; then
+        echo "$1 is a link that root has not made: look where it leads, and remove it"
+        return 1
+    fi
     [ -d "$1" ] || mkdir -p -- "$1"
     chown -- "$2" "$1"
     # The further 0 takes away what a setgid folder above has given it.
     chmod -- "0$3" "$1"
+    [ $# -eq 3 ] || dpkg-statoverride --force-statoverride-add --add "${2%%:*}" "${2#*:}" "$3" "$1"
 }
 
 # Where it is kept what a file was like when it was last written here: hash, owner, mode.

@@ -126,6 +126,9 @@ pub struct Directory {
     pub group: String,
     /// Mode, in octal: `"0750"`.
     pub mode: String,
+    /// Whether its package would give it another owner or mode, and is told not to.
+    #[serde(default)]
+    pub overrides_package: bool,
 }
 
 /// A file from a template.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::plan::{Group, groups, left_out};
+use crate::inventory::counted;
 use crate::plan::{PhasePlan, Plan, Summary};
 use crate::render::Graph;
 use crate::resource::Effect;
@@ -35,9 +36,10 @@ fn comment(cluster: &str, plan: &Plan, picture: Option<&Graph>, diffs: bool) -> 
     if plan.is_empty() {
         text.push_str("**Nothing to change.**\n");
     } else {
-        let _ = writeln!(text, "**{changes} changes on {nodes} nodes; {clients}.**\n");
+        let (changes, nodes) = (counted(changes, "change"), counted(nodes, "node"));
+        let _ = writeln!(text, "**{changes} on {nodes}; {clients}.**\n");
         if drift > 0 {
-            let _ = writeln!(text, "{drift} changes put back what was changed on the nodes by hand.\n");
+            let _ = writeln!(text, "Changed on the nodes by hand, and put back: {drift}.\n");
         }
         if destructive.is_empty() {
             text.push_str("Nothing is taken away.\n");

@@ -6,6 +6,7 @@ use console::style;
 use serde_json::Value;
 
 use crate::cluster::NodeName;
+use crate::inventory::counted;
 use crate::plan::{PhasePlan, Plan, Report, Summary, unified};
 use crate::resource::{Change, Effect, Verb};
 
@@ -94,8 +95,8 @@ pub(super) fn left_out(plan: &Plan) -> String {
     let mut text = String::new();
     for hidden in &plan.hidden {
         let nodes: Vec<&str> = hidden.nodes.iter().map(NodeName::as_str).collect();
-        let _ =
-            writeln!(text, "left out: {} changes of {} on {}", hidden.changes, hidden.phase, nodes.join(" "));
+        let changes = counted(hidden.changes, "change");
+        let _ = writeln!(text, "left out: {changes} of {} on {}", hidden.phase, nodes.join(" "));
     }
     text
 }
@@ -109,7 +110,8 @@ fn summary(plan: &Plan) -> String {
     let Summary { changes, nodes, clients, drift, .. } = Summary::of(plan);
     let drift =
         if drift == 0 { String::new() } else { format!(" ({drift} put back what was changed there)") };
-    format!("{changes} changes on {nodes} nodes{drift}; {clients}\n")
+    let (changes, nodes) = (counted(changes, "change"), counted(nodes, "node"));
+    format!("{changes} on {nodes}{drift}; {clients}\n")
 }
 
 /// The plan for programs, as [`Report`] describes it.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::waiting::{beat, busy};
 use crate::apply::Event;
 use crate::cluster::NodeName;
+use crate::inventory::counted;
 use crate::observe::Hosts;
 
 /// Draws events until their sender is gone.
@@ -78,7 +79,8 @@ impl Progress {
             Event::Changing { node, id } => self.busy(node, id.to_string()),
             Event::StepDone { node, phase, changes, took } => {
                 self.idle(&node);
-                self.say(&format!("{node:<12} {phase}: {changes} changes, {:.1} s", took.as_secs_f64()));
+                let changes = counted(changes, "change");
+                self.say(&format!("{node:<12} {phase}: {changes}, {:.1} s", took.as_secs_f64()));
             }
             Event::StepFailed { node, phase } => {
                 self.idle(&node);

@@ -47,6 +47,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("redis-primary-killed", redis::primary_killed),
     ("redis-primary-frozen", redis::primary_frozen),
     ("switchover", failures::switchover),
+    ("switchover-by-deploy", failures::switchover_by_deploy),
     ("leader-killed", failures::leader_killed),
     ("leader-cut", failures::leader_cut),
     ("patroni-frozen", failures::patroni_frozen),

@@ -258,3 +258,43 @@ pub fn switchover(cluster: &mut Cluster) -> Result<String> {
     ensure!(cluster.leader()? == standby, "{standby} does not lead");
     Ok(note)
 }
+
+/// The same by `deploy`, which lets transactions wait: none fails. A machine that is lost does not stand in the way, of Redis
+/// neither.
+pub fn switchover_by_deploy(cluster: &mut Cluster) -> Result<String> {
+    let (leader, standby) = (cluster.leader()?, cluster.member("Sync Standby")?);
+    let replica = cluster.member("Replica")?;
+    cluster
+        .refuse(&["postgresql", "switchover", "--yes", "--to", &replica], &["is not ready to lead"])?
+        .ended(4)?;
+    let writer = Writer::start(cluster)?;
+    let moved = cluster.deploy(&["postgresql", "switchover", "--yes", "--json"])?.json()?;
+    writer.flows_within(Duration::from_secs(10))?;
+    let healthy = cluster.healthy_within(HEALING)?;
+    let outcome = writer.finish()?;
+    ensure!(outcome.errors.is_empty(), "transactions failed: {:?}", outcome.errors);
+    let promise = Duration::from_secs(3);
+    let what = title(cluster, "switchover by deploy");
+    let note = figures::record(&what, outcome, promise, Duration::ZERO, healthy)?;
+    ensure!(
+        moved["from"] == leader.as_str() && moved["to"] == standby.as_str(),
+        "{moved}: {leader} to {standby}"
+    );
+    ensure!(cluster.leader()? == standby, "{standby} does not lead");
+    let again = cluster.deploy(&["postgresql", "switchover", "--yes", "--to", &standby])?;
+    ensure!(again.stdout.contains("leads already"), "{}", again.stdout);
+    cluster.settled()?;
+
+    let lost = cluster.of_kind("manager").last().copied().context("there is no manager")?;
+    cluster.lab("kill", &[lost])?;
+    for command in ["postgresql switchover", "redis failover"] {
+        let words: Vec<&str> = command.split(' ').chain(["--yes"]).collect();
+        let done = cluster.deploy(&words)?;
+        ensure!(done.stderr.contains(&format!("left out: {lost}")), "{command}: {}", done.stderr);
+    }
+    cluster.lab("start", &[lost])?;
+    ensure!(cluster.leader()? != standby, "{standby} still leads");
+    cluster.healthy_within(HEALING)?;
+    cluster.settled()?;
+    Ok(format!("{leader} to {standby}; {note}; both moves went without {lost}"))
+}

@@ -163,6 +163,10 @@ pub fn drift(cluster: &mut Cluster) -> Result<String> {
     let changes = plan.json()?["changes"].as_array().map_or(0, Vec::len);
     ensure!(changes == 3, "the plan has {changes} changes: {}", plan.stdout);
     cluster.deploy(&["apply", "--yes"])?;
+    // What an upgrade of the package does: it gives redis the folder, unless it was told otherwise.
+    cluster.on(&leads, "/var/lib/dpkg/info/redis-tools.postinst configure")?;
+    let folder = cluster.on(&leads, "stat -c '%U:%G %a' /etc/redis")?;
+    ensure!(folder == "root:redis 750", "{leads}: a package has made /etc/redis {folder}");
     cluster.settled()?;
     ensure!(primary(cluster)? == leads, "{leads} is no longer the primary");
     Ok("a directive, a user and a Sentinel's setting: each named and mended, the primary left where it is"

@@ -15,7 +15,7 @@ pub struct HandOver {
     pub to: NodeName,
 }
 
-/// The move of the primary to `to`, or to the replica that has most of its writes.
+/// The move of the primary to `to`, or to the replica that has most of its writes. No move where `to` is the primary.
 pub fn hand_over(source: &Source, observed: &Observed, to: Option<&NodeName>) -> Result<HandOver, Refusal> {
     let refuse = |what: String, hint: &str| Err(Refusal { what, hint: hint.to_owned() });
     let status = "look at `deploy status`, mend what it shows and run the same command again";
@@ -39,9 +39,7 @@ pub fn hand_over(source: &Source, observed: &Observed, to: Option<&NodeName>) ->
         .filter(|node| linked(node).is_some())
         .max_by_key(|node| linked(node).map(|link| link.offset));
     let to = match to {
-        Some(to) if *to == from => {
-            return refuse(format!("{to} is the primary already"), "name another node");
-        }
+        Some(to) if *to == from => from.clone(),
         Some(to) if !replicas().any(|node| node == to) => {
             let names: Vec<&str> = replicas().map(NodeName::as_str).collect();
             return refuse(format!("{to} runs no Redis"), &format!("the others are {}", names.join(", ")));

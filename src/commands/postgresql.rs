@@ -1,0 +1,70 @@
+//! `deploy postgresql`: moves its leadership, for work on the machine under it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::apply::{How, carry_out_so, confirm};
+use super::plan::{blame, explain};
+use super::project::Project;
+use super::{Global, nothing};
+use crate::cli::{Postgresql, Switchover};
+use crate::cluster::{Cluster, NodeName};
+use crate::live;
+use crate::observe::Answers;
+use crate::plan::{self, SelectionError};
+use crate::{ui, verify};
+
+/// The phases whose checks tell whether clients reach the new leader.
+const PROVEN_BY: [&str; 3] = ["patroni", "haproxy", "pgbouncer"];
+
+pub async fn run(global: &Global, command: &Postgresql) -> Result<ExitCode> {
+    match command {
+        Postgresql::Switchover(args) => switchover(global, args).await,
+    }
+}
+
+/// By a plan of nothing else, on the nodes that answer: a machine that is lost may be the very reason for it.
+async fn switchover(global: &Global, args: &Switchover) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let mut project = Project::open(global, &args.target.inventory).await?;
+    let to = args.to.as_deref().map(|name| member(&project.source.cluster, name)).transpose()?;
+    let Answers { observed, failures } = project.observe_answering().await?;
+    let (from, to) = match live::switchover(&project.source, &observed, to.as_ref()) {
+        Ok(wanted) => wanted,
+        Err(refusal) => return Err(blame(&project.source.cluster, &["patroni"], refusal, failures)),
+    };
+    for error in failures.values() {
+        ui::talk(&format!("left out: {error}"));
+    }
+    if from == to {
+        nothing(global, &format!("{to} leads already"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    project.source_mut()?.leader = Some(to.clone());
+    let now = time::OffsetDateTime::now_utc();
+    let mut plan = plan::build_only("patroni", &project.source, &observed, now).map_err(explain)?;
+    plan.keep(|_, change| change.id == live::leadership());
+    confirm(global, args.yes, &plan)?;
+    let mut done = carry_out_so(&mut project, plan, How::proven()).await?;
+    let hosts = project.hosts();
+    let mut checks = plan::checks(&project.source, &live::facts(&observed))?;
+    checks.retain(|check| PROVEN_BY.contains(&check.phase.as_str()) && hosts.contains_key(&check.node));
+    done.verdicts = ui::waiting(&hosts, verify::run(&hosts, &checks)).await;
+    done.tell(global, begun, json!({ "from": from, "to": to }));
+    if !global.json {
+        ui::report(&format!("{to} leads PostgreSQL in the place of {from}\n"));
+    }
+    Ok(done.exit_code())
+}
+
+/// The member of that name.
+fn member(cluster: &Cluster, name: &str) -> Result<NodeName, SelectionError> {
+    let members = || cluster.with_role("patroni").map(|(node, _)| node);
+    members().find(|node| node.as_str() == name).cloned().ok_or_else(|| {
+        let known: Vec<&str> = members().map(NodeName::as_str).collect();
+        SelectionError::Node { name: name.to_owned(), known: known.join(", ") }
+    })
+}
