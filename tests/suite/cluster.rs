@@ -185,7 +185,8 @@ impl Cluster {
 
     fn words(&self, mut command: Command, words: &[&str]) -> Command {
         let verbs = match words {
-            ["lab" | "redis" | "secrets" | "lock", ..] | ["history", "inventory" | "show", ..] => 2,
+            ["lab" | "postgresql" | "redis" | "secrets" | "lock", ..]
+            | ["history", "inventory" | "show", ..] => 2,
             ["certs", verb, ..] if !verb.starts_with('-') => 2,
             _ => 1,
         };

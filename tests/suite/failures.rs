@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::figures;
-use crate::writer::Writer;
+use crate::writer::{Access, Writer};
 
 /// Time that a cluster has to heal by itself once a failure has ended.
 const HEALING: Duration = Duration::from_secs(90);
@@ -267,15 +267,15 @@ pub fn switchover_by_deploy(cluster: &mut Cluster) -> Result<String> {
     cluster
         .refuse(&["postgresql", "switchover", "--yes", "--to", &replica], &["is not ready to lead"])?
         .ended(4)?;
-    let writer = Writer::start(cluster)?;
+    let (promise, slack) = (Duration::from_secs(3), Duration::from_secs(1));
+    let writer = Writer::start_patient(Access::new(cluster, &cluster.of_kind("app"))?, promise + slack)?;
     let moved = cluster.deploy(&["postgresql", "switchover", "--yes", "--json"])?.json()?;
     writer.flows_within(Duration::from_secs(10))?;
     let healthy = cluster.healthy_within(HEALING)?;
     let outcome = writer.finish()?;
     ensure!(outcome.errors.is_empty(), "transactions failed: {:?}", outcome.errors);
-    let promise = Duration::from_secs(3);
     let what = title(cluster, "switchover by deploy");
-    let note = figures::record(&what, outcome, promise, Duration::ZERO, healthy)?;
+    let note = figures::record(&what, outcome, promise, slack, healthy)?;
     ensure!(
         moved["from"] == leader.as_str() && moved["to"] == standby.as_str(),
         "{moved}: {leader} to {standby}"
