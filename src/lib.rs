@@ -12,6 +12,8 @@ pub mod exit;
 pub mod inventory;
 pub mod journal;
 pub mod lab;
+#[cfg(test)]
+mod layers_test;
 pub mod live;
 pub mod observe;
 pub mod pki;
@@ -25,6 +27,7 @@ pub mod secrets;
 #[cfg(test)]
 mod stand_in;
 pub mod status;
+mod tasks;
 pub mod transport;
 pub mod ui;
 pub mod verdict;

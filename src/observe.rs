@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::render::{self, Facts, RenderError, Source};
 use crate::resource::{self, Call, Diff, Fields, File, Id};
 use crate::script::{functions_of, line};
+use crate::tasks::outcome;
 use crate::transport::{Exec, Failure, Host, Reply, plain};
 
 /// Hosts by node.
@@ -114,14 +115,13 @@ async fn answers(
     }
     let mut answers = Answers::default();
     while let Some(joined) = tasks.join_next().await {
-        match joined {
-            Ok((node, Ok(observation))) => {
+        match outcome(joined) {
+            (node, Ok(observation)) => {
                 answers.observed.insert(node, observation);
             }
-            Ok((node, Err(error))) => {
+            (node, Err(error)) => {
                 answers.failures.insert(node, error);
             }
-            Err(_) => {}
         }
     }
     Ok(answers)
@@ -169,8 +169,7 @@ pub async fn fetch_old(plan: &mut Plan, source: &Source, hosts: &Hosts) -> Resul
     }
     let mut old: BTreeMap<(NodeName, Id), String> = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
-        let Ok(fetched) = joined else { continue };
-        let (node, fields) = fetched?;
+        let (node, fields) = outcome(joined)?;
         for (id, fields) in fields {
             let bytes = fields.get("content").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
             old.insert((node.clone(), id), source.masked(&plain(&bytes)));

@@ -15,8 +15,8 @@ if [ "$said" != OK ]; then
     echo "nothing could be written: $(printf '%s\n' "$said" | tail -n 1)"
     exit 1
 fi
-tries=0
-while [ "$tries" -lt 20 ]; do
+begun=$(date +%s)
+while [ $(($(date +%s) - begun)) -lt 6 ]; do
     for each in $REDIS; do
         if at "$each" "$PORT" ROLE | grep -q '^slave$'; then
             if [ "$(at "$each" "$PORT" GET "$key")" = "$value" ]; then
@@ -25,7 +25,6 @@ while [ "$tries" -lt 20 ]; do
             fi
         fi
     done
-    tries=$((tries + 1))
     sleep 0.25
 done
 if [ "$(echo "$REDIS" | wc -w)" -eq 1 ]; then

@@ -19,6 +19,8 @@ struct State {
     failed: BTreeSet<NodeName>,
     /// A phase has failed as a whole.
     over: bool,
+    /// A node has been told to change something.
+    begun: bool,
     halt: Option<Halt>,
 }
 
@@ -52,6 +54,16 @@ impl Brake {
             state.halt = Some(why);
         }
         first
+    }
+
+    /// A node is told to change something.
+    pub(super) fn begun(&self) {
+        self.state().begun = true;
+    }
+
+    /// Whether a node has been told to change something.
+    pub fn has_begun(&self) -> bool {
+        self.state().begun
     }
 
     /// A node's work has failed.

@@ -37,8 +37,9 @@ pub async fn hand_over(source: &Source, hosts: &Hosts, wanted: &HandOver) -> Res
     let address = |node: &NodeName| {
         source.cluster.nodes.get(node).map(|node| node.address.to_string()).unwrap_or_default()
     };
-    let sentinels: Vec<String> =
-        source.cluster.with_role("sentinel").map(|(_, node)| node.address.to_string()).collect();
+    // Those of machines that do not answer are not among the hosts.
+    let asked = source.cluster.with_role("sentinel").filter(|(node, _)| hosts.contains_key(*node));
+    let sentinels: Vec<String> = asked.map(|(_, node)| node.address.to_string()).collect();
     let variables = [
         ("NAME", source.cluster.name().to_owned()),
         ("PORT", source.cluster.redis_port().to_string()),

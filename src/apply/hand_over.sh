@@ -116,12 +116,11 @@ main() {
     level_others
     prefer 1 || fail "the replica does not answer"
     for sentinel in $SENTINELS; do
-        tries=0
+        asking=$(milliseconds)
         until sentinel_at "$sentinel" SENTINEL REPLICAS "$NAME" | awk -v address="$TO" '
             key == "ip" { ip = $0 } key == "slave-priority" && ip == address && $0 == 1 { found = 1 }
             { key = (NR % 2 ? $0 : "") } END { exit !found }'; do
-            tries=$((tries + 1))
-            [ $tries -lt 60 ] || continue 2
+            [ $(($(milliseconds) - asking)) -lt 15000 ] || continue 2
             sleep 0.25
         done
         asked=$sentinel

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::{Apply, ApplyError};
 use crate::cluster::NodeName;
 use crate::plan::Plan;
+use crate::tasks::outcome;
 
 /// The nodes at work, and what became of the others.
 #[derive(Default)]
@@ -38,7 +39,7 @@ impl Pipelines {
 
     /// Waits until one more node has ended.
     pub async fn one(&mut self) {
-        if let Some(Ok((node, done))) = self.tasks.join_next().await {
+        if let Some((node, done)) = self.tasks.join_next().await.map(outcome) {
             self.pending.remove(&node);
             if let Err(error) = done {
                 self.errors.push(error);

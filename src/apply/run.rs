@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -35,16 +34,14 @@ pub struct Apply {
     pub heading: Heading,
     /// How many nodes may be changed at a time.
     pub parallel: Semaphore,
-    /// Keeps further steps from beginning.
-    pub brake: Brake,
+    /// Keeps further steps from beginning, and knows whether any has.
+    pub brake: Arc<Brake>,
     /// What need not be asked again.
     pub seen: Seen,
     /// The clock.
     pub clock: fn() -> time::OffsetDateTime,
     /// Where the run says what happens.
     pub events: Events,
-    /// Whether a node has been told to change something.
-    pub changed: AtomicBool,
 }
 
 impl Apply {
@@ -241,7 +238,7 @@ impl Apply {
         let mut exec = step::exec(&self.heading, phase.name, &changes, authority, (self.clock)())?;
         let (lines, mut said) = mpsc::unbounded_channel::<String>();
         exec.lines = Some(lines);
-        self.changed.store(true, Ordering::Relaxed);
+        self.brake.begun();
         self.seen.changes(&node, &changes);
         let progress = async {
             while let Some(line) = said.recv().await {

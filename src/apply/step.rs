@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(1800);
 
 /// Unpacks the stream where only root can read it and runs what is in it.
 const UNPACK: &str = "sh -c 'umask 077 && mkdir -p /run/deploy && d=$(mktemp -d /run/deploy/step.XXXXXX) && \
-     trap \"rm -rf $d\" EXIT && tar -xf - -C \"$d\" && cd \"$d\" && sh ./run'";
+     trap \"rm -rf $d\" EXIT && trap \"exit 1\" HUP INT TERM PIPE && tar -xf - -C \"$d\" && cd \"$d\" && sh ./run'";
 
 /// Why a step could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +213,33 @@ mod tests {
         let words: Vec<&str> = shown.journal[1].line.split(' ').collect();
         assert_eq!((words[1], &words[3..]), ("base", &["s", "sleep", "0.1:", "0"][..]), "{words:?}");
         assert!(words[2].parse::<f64>().unwrap() >= 0.1, "{words:?}");
+    }
+
+    #[test]
+    fn a_step_that_is_cut_off_leaves_nothing_of_what_it_was_given() {
+        let root = tempfile::tempdir().unwrap();
+        let change = Change::new(
+            Id::new("file", "/etc/key"),
+            Verb::Create,
+            "missing",
+            Order::Stage,
+            Call::new("sleep", ["9"]).with(Payload::Bytes(b"secret".to_vec())),
+        );
+        let now = time::OffsetDateTime::UNIX_EPOCH;
+        let exec = exec(&Heading::default(), "base", &[change], None, now).unwrap();
+        let below = root.path().to_string_lossy();
+        let command =
+            exec.command.replace("/run/deploy", &below).replace("&& sh ./run", "&& ls >&2 && sleep 9");
+        let mut child = Command::new("timeout")
+            .args(["1", "sh", "-c", &command])
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), &exec.stdin).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with("p1\nrun\n"), "{output:?}");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

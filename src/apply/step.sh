@@ -11,6 +11,8 @@ if ! step_said=$(mkdir -p /run/deploy "$RUN_DIR" 2>&1); then
 fi
 # The time of this file says when a step last was at work here: it is emptied now and when it ends.
 trap 'rm -f "$STEP_OUTPUT"; : >/run/deploy/apply.lock' EXIT
+# Without this one, dash would not come to that one where a signal ends it.
+trap 'exit 1' HUP INT TERM PIPE
 exec 9>/run/deploy/apply.lock
 if ! flock -w 300 9; then
     echo '| another step has been running on this node for five minutes'

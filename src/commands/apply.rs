@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -212,17 +211,22 @@ impl Done {
         self.exit().into()
     }
 
+    /// Its summary as JSON, with the fields of `more`.
+    pub fn summary(&self, begun: Instant, mut more: Value) -> Value {
+        more["run"] = json!(self.run);
+        more["changed"] = json!(self.changes);
+        more["seconds"] = json!(begun.elapsed().as_secs_f64());
+        more["checks"] = json!(self.verdicts);
+        more
+    }
+
     /// Its summary; in JSON with the fields of `more`.
-    pub fn tell(&self, global: &Global, begun: Instant, mut more: Value) {
-        let seconds = begun.elapsed().as_secs_f64();
+    pub fn tell(&self, global: &Global, begun: Instant, more: Value) {
         if global.json {
-            more["run"] = json!(self.run);
-            more["changed"] = json!(self.changes);
-            more["seconds"] = json!(seconds);
-            more["checks"] = json!(self.verdicts);
-            ui::json(&more);
+            ui::json(&self.summary(begun, more));
             return;
         }
+        let seconds = begun.elapsed().as_secs_f64();
         ui::report(&super::verify::text(&self.verdicts, false));
         let changes = counted(self.changes, "change");
         ui::report(&format!("{changes} made in {seconds:.1} s (run {})\n", self.run));
@@ -274,6 +278,7 @@ async fn carried_out(
     let drawing = tokio::spawn(Progress::new(project.hosts()).draw(drawn));
     let changes = plan.changes().count();
     let left_out: BTreeSet<&str> = plan.hidden.iter().map(|hidden| hidden.phase).collect();
+    let brake = Arc::new(Brake::new(how.max_fail));
     let apply = Apply {
         source: Arc::clone(&project.source),
         hosts: project.hosts(),
@@ -281,17 +286,15 @@ async fn carried_out(
         checks: checks.clone(),
         heading,
         parallel: Semaphore::new(how.parallel),
-        brake: Brake::new(how.max_fail),
+        brake: Arc::clone(&brake),
         seen: Seen::new(project.observed.clone(), project.asked, &lock.idle),
         clock: time::OffsetDateTime::now_utc,
         events: events.clone(),
-        changed: AtomicBool::new(false),
     };
     let apply = Arc::new(apply);
-    interrupt::stops(&apply);
-    let lost = |node| apply.brake.halt(Halt::LockLost(node));
+    interrupt::stops(&brake);
+    let lost = |node| brake.halt(Halt::LockLost(node));
     let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
-    let changed = apply.changed.load(Ordering::Relaxed);
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
     let verified = match outcome {
         Ok(Some(verdicts)) => Ok(verdicts),
@@ -306,21 +309,22 @@ async fn carried_out(
         }
         Err(error) => Err(error),
     };
-    // The drawing ends when nobody can say anything any more. Until here somebody who stops the run is heard.
+    // The drawing ends when nobody can say anything any more.
     drop(apply);
     drop(events);
     let _ = drawing.await;
     let ended = match verified {
         Ok(verdicts) => Ok(Done { run: run.clone(), changes, verdicts }),
-        Err(error) => Err(Stopped { error, changed }),
+        Err(error) => Err(Stopped { error, changed: brake.has_begun() }),
     };
     let word = match &ended {
         Ok(done) => done.exit().word(),
         Err(stopped) => Exit::word_of_run(stopped),
     };
     end_journal(project, &run, word).await;
-    // What was being checked and written down is nobody else's before.
+    // What was being checked and written down is nobody else's before. Until here somebody who stops the run is heard.
     lock.let_go().await;
+    drop(brake);
     ended.map_err(explain)
 }
 

@@ -8,6 +8,7 @@ use super::Global;
 use super::project::Project;
 use crate::cli::Target;
 use crate::exit::Exit;
+use crate::inventory::counted;
 use crate::plan::Report;
 use crate::ui;
 
@@ -24,16 +25,16 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     } else {
         ui::report(&ui::changes(&plan));
         ui::report(&format!(
-            "{drifted} things were changed on the nodes; apply puts them back. Who did it is unknown: \
-             times are those of the file system and of systemd\n"
+            "changed on the nodes: {}; apply puts that back. Who did it is unknown: times are those of the file \
+             system and of systemd\n",
+            counted(drifted, "thing")
         ));
     }
     if all > drifted {
         let inventory = target.inventory.display();
         ui::talk(&format!(
-            "note: {} further changes follow from these or from the inventory, or concern what a daemon owns: \
-             `deploy plan {inventory}` shows them",
-            all - drifted
+            "note: {} more, by these or by the inventory, or of what a daemon owns: `deploy plan {inventory}` shows it",
+            counted(all - drifted, "change")
         ));
     }
     Ok(if drifted == 0 { ExitCode::SUCCESS } else { Exit::Pending.into() })

@@ -12,10 +12,12 @@ use super::project::Project;
 use super::{Global, nothing};
 use crate::cli::{Postgresql, Switchover};
 use crate::cluster::{Cluster, NodeName};
-use crate::live;
-use crate::observe::Answers;
+use crate::exit::{Ended, Exit};
+use crate::live::{self, ClusterView};
+use crate::observe::{self, Answers};
 use crate::plan::{self, SelectionError};
-use crate::{ui, verify};
+use crate::ui::{self, Hint};
+use crate::verify;
 
 /// The phases whose checks tell whether clients reach the new leader.
 const PROVEN_BY: [&str; 3] = ["patroni", "haproxy", "pgbouncer"];
@@ -50,6 +52,7 @@ async fn switchover(global: &Global, args: &Switchover) -> Result<ExitCode> {
     confirm(global, args.yes, &plan)?;
     let mut done = carry_out_so(&mut project, plan, How::proven()).await?;
     let hosts = project.hosts();
+    leads(&project, &to).await?;
     let mut checks = plan::checks(&project.source, &live::facts(&observed))?;
     checks.retain(|check| PROVEN_BY.contains(&check.phase.as_str()) && hosts.contains_key(&check.node));
     done.verdicts = ui::waiting(&hosts, verify::run(&hosts, &checks)).await;
@@ -58,6 +61,22 @@ async fn switchover(global: &Global, args: &Switchover) -> Result<ExitCode> {
         ui::report(&format!("{to} leads PostgreSQL in the place of {from}\n"));
     }
     Ok(done.exit_code())
+}
+
+/// An error where it does not lead now.
+async fn leads(project: &Project, to: &NodeName) -> Result<()> {
+    let hosts = project.hosts();
+    let answers = observe::observe_phase(&project.source, &hosts, "patroni").await?;
+    let view = ClusterView::read(&project.source, &answers.observed).unwrap_or_default();
+    match view.leader() {
+        Some(leader) if leader.name == to.as_str() => Ok(()),
+        leader => {
+            let now = leader.map_or("nobody", |leader| &leader.name);
+            let ended = Ended::new(Exit::Unverified, format!("{now} leads PostgreSQL, not {to}"));
+            let hint = Hint("`deploy status` shows who leads and what is wrong".into());
+            Err(anyhow::Error::new(ended).context(hint))
+        }
+    }
 }
 
 /// The member of that name.

@@ -274,8 +274,7 @@ impl Project {
 
     /// Gives a secret of the store a new value, in memory, for whatever is planned from now on.
     pub fn renew(&mut self, name: &str) -> Result<()> {
-        self.store.renew(name, &mut rand::rng());
-        let value = self.store.secret(name).cloned().unwrap_or_else(|| Secret::new(""));
+        let value = self.store.renew(name, &mut rand::rng());
         self.source_mut()?.set_secret(name, value)?;
         Ok(())
     }

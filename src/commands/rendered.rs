@@ -15,7 +15,9 @@ const LIST: &str = ".rendered";
 /// Leaves `files` in `folder`, by their relative paths, in the place of those of an earlier rendering.
 pub fn replace(folder: &Path, files: &BTreeMap<PathBuf, String>) -> Result<()> {
     let list = folder.join(LIST);
-    for gone in earlier(&list).iter().filter(|file| !files.contains_key(*file)) {
+    let written =
+        earlier(&list).map_err(|error| unwritable("the rendering in the place of", &list, error))?;
+    for gone in written.iter().filter(|file| !files.contains_key(*file)) {
         let file = folder.join(gone);
         remove(folder, gone).map_err(|error| unwritable("the rendering in the place of", &file, error))?;
     }
@@ -26,12 +28,15 @@ pub fn replace(folder: &Path, files: &BTreeMap<PathBuf, String>) -> Result<()> {
 }
 
 /// What the list names; a line that leads out of the folder is none of ours.
-fn earlier(list: &Path) -> BTreeSet<PathBuf> {
+fn earlier(list: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let within = |file: &PathBuf| {
         !file.as_os_str().is_empty() && file.components().all(|part| matches!(part, Component::Normal(_)))
     };
-    let text = std::fs::read_to_string(list).unwrap_or_default();
-    text.lines().map(PathBuf::from).filter(within).collect()
+    let text = match std::fs::read_to_string(list) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        text => text.unwrap_or_default(),
+    };
+    Ok(text.lines().map(PathBuf::from).filter(within).collect())
 }
 
 /// Removes a file, and the folders below `folder` that it leaves empty.

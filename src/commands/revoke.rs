@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::Global;
-use super::rotate_ca::{Ending, hand_over, opened};
+use super::rotate_ca::{Ending, Steps, hand_over, opened};
 use crate::cli::RotateCa;
 use crate::cluster::NodeName;
 use crate::live;
@@ -20,8 +20,14 @@ pub async fn run(global: &Global, node: &str, args: &RotateCa) -> Result<ExitCod
     let mut project = opened(global, args).await?;
     let made = project.require_next()?;
     ui::talk(&announcement(node, made));
+    let mut steps = Steps::default();
     for left in (0..hand_overs(made)).rev() {
-        let ending = hand_over(global, args, &mut project).await?;
+        let ended = hand_over(global, args, &mut project, &mut steps).await;
+        let last = left == 0 || args.step || !matches!(ended, Ok(Ending::Whole));
+        if last {
+            std::mem::take(&mut steps).tell(global);
+        }
+        let ending = ended?;
         if args.dry_run {
             return Ok(ExitCode::SUCCESS);
         }

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::Global;
 use super::apply::{carry_out, confirm};
 use super::project::{self, Project};
-use super::{Global, nothing};
 use crate::cli::RotateCa;
 use crate::exit::{Ended, Exit};
 use crate::live::Reached;
@@ -20,8 +20,37 @@ use crate::ui::Hint;
 
 pub async fn run(global: &Global, args: &RotateCa) -> Result<ExitCode> {
     let mut project = opened(global, args).await?;
-    hand_over(global, args, &mut project).await?;
+    let mut steps = Steps::default();
+    let ended = hand_over(global, args, &mut project, &mut steps).await;
+    steps.tell(global);
+    ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The steps that were made, for programs: one document for all of them, however the command ends.
+#[derive(Debug, Default)]
+pub struct Steps {
+    made: Vec<Value>,
+    ended: Option<Ending>,
+}
+
+impl Steps {
+    /// Prints what there is to say.
+    pub fn tell(self, global: &Global) {
+        let ended = self.ended.map(|ending| if ending == Ending::Whole { "whole" } else { "part" });
+        if global.json && (ended.is_some() || !self.made.is_empty()) {
+            ui::json(&json!({ "steps": self.made, "ended": ended.unwrap_or("part") }));
+        }
+    }
+
+    /// A command ends here.
+    fn end(&mut self, global: &Global, ending: Ending, words: &str) -> Ending {
+        self.ended = Some(ending);
+        if !global.json {
+            ui::data(&format!("{words}\n"));
+        }
+        ending
+    }
 }
 
 /// A cluster with an authority to go on from.
@@ -46,7 +75,12 @@ pub enum Ending {
 }
 
 /// Goes on from one authority to the next, step by step.
-pub async fn hand_over(global: &Global, args: &RotateCa, project: &mut Project) -> Result<Ending> {
+pub async fn hand_over(
+    global: &Global,
+    args: &RotateCa,
+    project: &mut Project,
+    steps: &mut Steps,
+) -> Result<Ending> {
     let inventory = args.target.inventory.display();
     loop {
         project.require_next()?;
@@ -57,11 +91,11 @@ pub async fn hand_over(global: &Global, args: &RotateCa, project: &mut Project) 
         project.take_step(reached)?;
         let severed = project.source.trust.severed;
         if reached.step == Handover::Done && !severed {
-            return finish(global, project);
+            return finish(global, project, steps);
         }
         let plan = super::plan::from(project, &observed).await?;
         if plan.is_empty() && severed {
-            return finish(global, project);
+            return finish(global, project, steps);
         }
         if plan.is_empty() {
             let hint = Hint(format!("`deploy certs {inventory}` shows it"));
@@ -76,7 +110,11 @@ pub async fn hand_over(global: &Global, args: &RotateCa, project: &mut Project) 
         }
         confirm(global, args.yes, &plan)?;
         let done = carry_out(project, plan).await?;
-        done.tell(global, begun, json!({}));
+        if global.json {
+            steps.made.push(done.summary(begun, json!({})));
+        } else {
+            done.tell(global, begun, json!({}));
+        }
         if !done.verified() {
             let hint =
                 format!("mend what does not hold; `deploy certs rotate-ca {inventory}` goes on from here");
@@ -84,21 +122,20 @@ pub async fn hand_over(global: &Global, args: &RotateCa, project: &mut Project) 
             return Err(anyhow::Error::new(ended).context(Hint(hint)));
         }
         if severed {
-            return finish(global, project);
+            return finish(global, project, steps);
         }
         if args.step && reached.step != Handover::Drop {
-            nothing(global, &format!("`deploy certs rotate-ca {inventory}` makes the next step"));
-            return Ok(Ending::Part);
+            let next = format!("`deploy certs rotate-ca {inventory}` makes the next step");
+            return Ok(steps.end(global, Ending::Part, &next));
         }
     }
 }
 
 /// The new authority is the only one from now on.
-fn finish(global: &Global, project: &mut Project) -> Result<Ending> {
+fn finish(global: &Global, project: &mut Project, steps: &mut Steps) -> Result<Ending> {
     project.store.promote_next_ca();
     project.save()?;
-    nothing(global, Handover::Done.title());
-    Ok(Ending::Whole)
+    Ok(steps.end(global, Ending::Whole, Handover::Done.title()))
 }
 
 /// What a step does, and what is to be known before it is made.

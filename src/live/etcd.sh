@@ -46,7 +46,8 @@ etcd_bootstrap() {
 etcd_join() {
     owned_claim etcd "$1"
     if [ -n "$7" ]; then
-        if etcd_ctl "$2" "$3" member list | awk -F', ' -v url="$5" '$4 == url && $3 != "" { found = 1 } END { exit !found }'; then
+        etcd_members=$(etcd_ctl "$2" "$3" member list) || return 1
+        if printf '%s\n' "$etcd_members" | awk -F', ' -v url="$5" '$4 == url && $3 != "" { found = 1 } END { exit !found }'; then
             echo "it is a member after all: what it has stays"
             return 1
         fi
@@ -64,7 +65,8 @@ etcd_join() {
         [ $etcd_tries -lt 15 ] || return 1
         sleep 1
     done
-    etcd_initial existing "$(etcd_ctl "$2" "$3" member list | awk -F', ' -v name="$4" -v url="$5" '
+    etcd_members=$(etcd_ctl "$2" "$3" member list) || return 1
+    etcd_initial existing "$(printf '%s\n' "$etcd_members" | awk -F', ' -v name="$4" -v url="$5" '
         { known = $3 == "" ? "member" NR : $3; printf "%s%s=%s", sep, ($4 == url ? name : known), $4; sep = "," }')" "$5"
 }
 

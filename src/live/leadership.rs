@@ -147,6 +147,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_not_told_who_leads_hands_nothing_over_and_says_so() {
+        let ready = |answer: &str| {
+            let script = format!(
+                "{SHELL}\nsleep() {{ :; }}\nsetpriv() {{ :; }}\nmembers_rest() {{ {answer}; }}\n\
+                 members_ready crt 10.0.0.1 w1 1048576 && echo \"to=$members_to\""
+            );
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+        };
+        let view = |leader: &str| {
+            format!(
+                "echo '{{\"members\": [{{\"name\": \"{leader}\", \"role\": \"leader\"}}, {{\"name\": \"w2\", \"role\": \"sync_standby\"}}]}}'"
+            )
+        };
+        assert_eq!(ready("return 28"), "Patroni does not say who leads");
+        assert_eq!(ready("echo '{\"members\": []}'"), "Patroni does not say who leads");
+        assert_eq!(ready(&view("w1")), "to=w2");
+        assert_eq!(ready(&view("w3")), "to=", "another one leads already");
+    }
+
+    #[test]
     fn the_leadership_goes_where_it_is_asked_to() {
         let source = source();
         let observed = running(&source, 13, &serde_json::json!({}));

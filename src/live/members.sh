@@ -66,8 +66,19 @@ members_settled() {
 # over ($members_to, else empty), which is TO where it is given, and what PostgreSQL has to write before it stops is written.
 members_ready() {
     members_to=
-    members_view=$(members_rest "$1" "https://$2:8008/cluster" | tr '{' '\n')
-    printf '%s\n' "$members_view" | grep '"leader"' | grep -q "\"name\": *\"$3\"" || return 0
+    members_tries=0
+    until members_view=$(members_rest "$1" --fail "https://$2:8008/cluster") &&
+        members_view=$(printf '%s\n' "$members_view" | tr '{' '\n') &&
+        members_leader=$(printf '%s\n' "$members_view" | grep '"role": *"\(standby_\)\{0,1\}leader"' | members_field name) &&
+        [ -n "$members_leader" ]; do
+        members_tries=$((members_tries + 1))
+        if [ $members_tries -ge 5 ]; then
+            echo "Patroni does not say who leads"
+            return 1
+        fi
+        sleep 1
+    done
+    [ "$members_leader" = "$3" ] || return 0
     members_to=$(members_candidate "$members_view" "$4" "${5:-}")
     if [ -z "$members_to" ]; then
         echo "${5:-no standby} is ${5:+not }ready to lead"

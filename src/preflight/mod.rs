@@ -21,6 +21,7 @@ use crate::live::Observation;
 use crate::observe::{self, Answers, Hosts, ObserveError};
 use crate::render::{RenderError, Source};
 use crate::resource::Id;
+use crate::tasks::outcome;
 use crate::transport::{Exec, Failure, Host};
 use crate::verdict::{Outcome, Verdict};
 use judge::{CHECKS, Others, judge, verdict};
@@ -62,7 +63,7 @@ pub async fn of(
     }
     let mut said: BTreeMap<NodeName, Result<Answer, String>> = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
-        said.extend(joined.ok());
+        said.extend([outcome(joined)]);
     }
     // Who did not answer is told of already.
     let nodes = source.cluster.nodes.keys();
@@ -132,15 +133,16 @@ fn failed(node: &NodeName, error: &ObserveError) -> Vec<Verdict> {
     verdicts
 }
 
-/// Asks one node. Its clock is compared with the middle of the time between our question and its first line.
+/// Asks one node. Its clock is to show a moment between our question and its first line: how far it is from that. A question may
+/// have had to wait for others.
 async fn ask(host: &dyn Host, script: String) -> Result<Answer, String> {
     let (lines, mut received) = tokio::sync::mpsc::unbounded_channel();
     let asked = now();
     let first = async move {
         let line: String = received.recv().await?;
-        let middle = f64::midpoint(asked, now());
+        let heard = now();
         let clock: f64 = line.strip_prefix("clock=")?.parse().ok()?;
-        Some(clock - middle)
+        Some(clock - clock.clamp(asked, heard.max(asked)))
     };
     let exec = Exec { lines: Some(lines), ..Exec::script(script, DEADLINE) };
     let (reply, skew) = tokio::join!(host.run(exec), first);

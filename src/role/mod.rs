@@ -5,7 +5,7 @@
 //! override any of the built-in files ([`Library`]).
 
 #[cfg(test)]
-mod built_in;
+mod built_in_test;
 mod certificate;
 mod library;
 mod manifest;

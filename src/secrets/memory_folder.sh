@@ -6,6 +6,7 @@ worker=
 while read -r line; do worker=$line; done
 rm -rf -- "$1"
 [ -z "$worker" ] || kill -HUP "$worker"
+[ -n "$worker" ] || [ -e "$1" ] || exit 0
 # The worker may have written while it was removed; and where hanging up is ignored, it is told once more.
 for _ in 1 2 3 4 5; do
     sleep 1

@@ -185,9 +185,11 @@ impl Store {
         (secret, true)
     }
 
-    /// Gives a secret a new value like the one that [`Store::ensure`] makes.
-    pub fn renew<R: CryptoRng + ?Sized>(&mut self, name: &str, rng: &mut R) {
-        self.set(name, generate(rng));
+    /// Gives a secret a new value like the one that [`Store::ensure`] makes, and returns it.
+    pub fn renew<R: CryptoRng + ?Sized>(&mut self, name: &str, rng: &mut R) -> Secret {
+        let secret = generate(rng);
+        self.set(name, secret.clone());
+        secret
     }
 
     /// Gives a secret a value; an empty one removes it.

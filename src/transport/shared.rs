@@ -1,8 +1,9 @@
 //! Connections that outlive a command: the next one of the same user goes on over them, without another log-in.
 //!
 //! OpenSSH's own control masters, each ended by itself once nothing has gone over it for a while. Their sockets lie in a
-//! folder that only their user can enter, under a name that follows from everything that decides how one logs in. So what
-//! is found under a name was opened, and its host key checked, just as it would be now.
+//! folder that only their user can enter, under a name that follows from what decides how one logs in: the inventory, the
+//! configuration of the SSH client that it names or the user's own, and the agent. What these in turn include is not looked into.
+//! So what is found under a name was opened, and its host key checked, as it would be now.
 
 use std::fs::{DirBuilder, symlink_metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -54,13 +55,17 @@ impl Place {
     }
 }
 
-/// The folder of all sockets of this user, short enough for the path of one.
+/// So long may the folder of all sockets be: an address has 108 bytes, of which the connection's own folder takes 22, the
+/// socket 7, and OpenSSH 17 more while it makes one.
+const LONGEST: usize = 60;
+
+/// The folder of all sockets of this user.
 fn folder() -> io::Result<PathBuf> {
     let own = symlink_metadata("/proc/self")?.uid();
-    let folder = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-        Some(runtime) if runtime.is_dir() => runtime.join("deploy"),
-        _ => PathBuf::from(format!("/tmp/deploy-{own}")),
-    };
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|runtime| PathBuf::from(runtime).join("deploy"));
+    let fits =
+        |folder: &PathBuf| folder.as_os_str().len() <= LONGEST && folder.parent().is_some_and(Path::is_dir);
+    let folder = runtime.filter(fits).unwrap_or_else(|| PathBuf::from(format!("/tmp/deploy-{own}")));
     match DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -82,7 +87,6 @@ mod tests {
         assert_eq!(place(&["n1", "root", ""]), place(&["n1", "root", ""]));
         assert_ne!(place(&["n1", "root", ""]), place(&["n1", "", "root"]));
         assert_ne!(place(&["n1", "root"]), place(&["n1r", "oot"]));
-        // sockaddr_un has 108 bytes, and OpenSSH adds 17 while it makes one.
-        assert!(place(&["n1"]).join("master").as_os_str().len() < 90);
+        assert!(folder().unwrap().as_os_str().len() <= LONGEST);
     }
 }

@@ -17,6 +17,8 @@ use super::{Exec, Failure, Host, Login, Reply, Trace};
 
 /// Commands at once over one connection: servers refuse more than ten (`MaxSessions`), and a person may use one too.
 const SESSIONS: usize = 8;
+/// So many bytes may a node say: it is not to take the memory of this machine.
+const MOST: u64 = 64 << 20;
 /// How much longer than the node's own deadline we wait for its answer.
 const GRACE: Duration = Duration::from_secs(15);
 
@@ -171,11 +173,13 @@ impl Ssh {
                     }
                     let _ = stdin.shutdown().await;
                 }
+                Ok(())
             };
+            let too_much = || lost(format!("it says more than {} MiB", MOST >> 20));
             let read = async {
                 let mut text = String::new();
                 if let Some(stdout) = stdout {
-                    let mut reader = BufReader::new(stdout);
+                    let mut reader = BufReader::new(stdout.take(MOST));
                     let mut line = Vec::new();
                     while matches!(reader.read_until(b'\n', &mut line).await, Ok(n) if n > 0) {
                         let piece = plain(&line);
@@ -185,17 +189,24 @@ impl Ssh {
                         text.push_str(&piece);
                         line.clear();
                     }
+                    if reader.into_inner().limit() == 0 {
+                        return Err(too_much());
+                    }
                 }
-                text
+                Ok(text)
             };
             let read_errors = async {
                 let mut bytes = Vec::new();
-                if let Some(mut stderr) = stderr {
+                if let Some(stderr) = stderr {
+                    let mut stderr = stderr.take(MOST);
                     let _ = stderr.read_to_end(&mut bytes).await;
+                    if stderr.limit() == 0 {
+                        return Err(too_much());
+                    }
                 }
-                plain(&bytes)
+                Ok(plain(&bytes))
             };
-            let ((), stdout, stderr) = tokio::join!(write, read, read_errors);
+            let ((), stdout, stderr) = tokio::try_join!(write, read, read_errors)?;
             let status = match child.wait().await {
                 Ok(status) => status.code(),
                 Err(openssh::Error::RemoteProcessTerminated) => None,

@@ -13,6 +13,7 @@ use super::{Outcome, Verdict};
 use crate::cluster::{Cluster, NodeName};
 use crate::render::edges;
 use crate::role::Library;
+use crate::tasks::outcome;
 
 /// A dropped packet gives no answer; a port that is open answers well within this.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -48,7 +49,7 @@ pub async fn exposure(cluster: &Cluster, library: &Library) -> Vec<Verdict> {
     }
     let mut unexpected: BTreeMap<NodeName, BTreeSet<u16>> = BTreeMap::new();
     while let Some(joined) = tasks.join_next().await {
-        let Ok((node, port, true)) = joined else { continue };
+        let (node, port, true) = outcome(joined) else { continue };
         if !intended.get(&node).is_some_and(|open| open.contains(&port)) {
             unexpected.entry(node).or_default().insert(port);
         }

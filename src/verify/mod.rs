@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::cluster::NodeName;
 use crate::observe::Hosts;
 use crate::plan::CheckRun;
+use crate::tasks::outcome;
 use crate::transport::{Exec, quote};
 use crate::verdict::{Outcome, Verdict};
 
@@ -30,16 +31,20 @@ pub async fn run(hosts: &Hosts, checks: &[CheckRun]) -> Vec<Verdict> {
         let Some(host) = hosts.get(node).map(Arc::clone) else { continue };
         tasks.spawn(async move {
             let longest = checks.iter().map(|check| check.within).max().unwrap_or(30);
-            let exec = Exec::script(script(&checks), Duration::from_secs(u64::from(longest) + 30));
-            match host.run(exec).await {
-                Ok(reply) => verdicts(&checks, &reply.stdout, reply.stderr.trim()),
-                Err(failure) => verdicts(&checks, "", &failure.to_string()),
+            let patience = Duration::from_secs(u64::from(longest) + 30);
+            match host.run(Exec::script(script(&checks), patience)).await {
+                Ok(reply) => {
+                    let said = reply.stderr.trim();
+                    let cut_off = format!("it did not end within {} s {said}", patience.as_secs());
+                    verdicts(&checks, &reply.stdout, cut_off.trim_end())
+                }
+                Err(failure) => verdicts(&checks, "", &format!("no answer from the node: {failure}")),
             }
         });
     }
     let mut all = Vec::new();
     while let Some(joined) = tasks.join_next().await {
-        all.extend(joined.unwrap_or_default());
+        all.extend(outcome(joined));
     }
     in_order(all)
 }
@@ -83,7 +88,7 @@ fn verdicts(checks: &[CheckRun], stdout: &str, otherwise: &str) -> Vec<Verdict> 
             found.insert(number, (outcome, words.next().unwrap_or_default().to_owned()));
         }
     }
-    let lost = || (Outcome::Fail, format!("no answer from the node: {otherwise}"));
+    let lost = || (Outcome::Fail, otherwise.to_owned());
     let each = checks.iter().enumerate().map(|(number, check)| {
         let (outcome, reason) = found.remove(&number).unwrap_or_else(lost);
         Verdict {

@@ -285,7 +285,7 @@ pub fn switchover_by_deploy(cluster: &mut Cluster) -> Result<String> {
     ensure!(again.stdout.contains("leads already"), "{}", again.stdout);
     cluster.settled()?;
 
-    let lost = cluster.of_kind("manager").last().copied().context("there is no manager")?;
+    let lost = cluster.of_kind("manager").first().copied().context("there is no manager")?;
     cluster.lab("kill", &[lost])?;
     for command in ["postgresql switchover", "redis failover"] {
         let words: Vec<&str> = command.split(' ').chain(["--yes"]).collect();

@@ -77,11 +77,10 @@ impl Fixture {
             checks: Vec::new(),
             heading: Heading::default(),
             parallel: Semaphore::new(9),
-            brake: Brake::new(max_fail),
+            brake: Arc::new(Brake::new(max_fail)),
             seen: Seen::new(BTreeMap::new(), Instant::now(), &BTreeMap::new()),
             clock,
             events: mpsc::unbounded_channel().0,
-            changed: AtomicBool::new(false),
         };
         Self { apply: Arc::new(apply), recorders }
     }
