@@ -15,7 +15,11 @@ pub fn misfits(source: &Source, places: &Places, observed: &Observed) -> Vec<Pro
     let releases: BTreeMap<&NodeName, u8> =
         workers.filter_map(|(node, _)| Some((node, observed.get(node)?.facts.postgresql()))).collect();
     let mut problems = placed(places, keepalived::misfits(source, observed));
-    problems.extend(placed(places, mixed(&releases)));
+    problems.extend(placed(places, mixed("PostgreSQL", "workers", &releases)));
+    let redis = source.cluster.with_role("redis");
+    let debian: BTreeMap<&NodeName, u8> =
+        redis.filter_map(|(node, _)| Some((node, observed.get(node)?.facts.debian))).collect();
+    problems.extend(placed(places, mixed("the Redis of Debian", "Redis nodes", &debian)));
     let releases: BTreeSet<u8> = releases.into_values().collect();
     problems.extend(releases.into_iter().flat_map(|it| check_release(inventory, places, u32::from(it))));
     let memory = dynamic::memory(source, observed);
@@ -23,15 +27,15 @@ pub fn misfits(source: &Source, places: &Places, observed: &Observed) -> Vec<Pro
     problems
 }
 
-/// Workers whose PostgreSQL cannot copy that of the first.
-fn mixed(releases: &BTreeMap<&NodeName, u8>) -> Vec<(Vec<String>, String, String)> {
+/// Those of `all` whose release of `what` cannot copy that of the first, or be copied by it.
+fn mixed(what: &str, all: &str, releases: &BTreeMap<&NodeName, u8>) -> Vec<(Vec<String>, String, String)> {
     let Some((first, release)) = releases.first_key_value() else { return Vec::new() };
     let others = releases.iter().filter(|(_, other)| *other != release);
     let misfit = |(node, other): (&&NodeName, &u8)| {
-        let what =
-            format!("{node} has PostgreSQL {other}, and {first} has {release}: neither can copy the other");
-        let hint = "give all workers the same release of Debian";
-        (vec!["nodes".to_owned(), node.to_string()], what, hint.to_owned())
+        let text =
+            format!("{node} has {what} {other}, and {first} has {release}: neither can copy the other");
+        let hint = format!("give all {all} the same release of Debian");
+        (vec!["nodes".to_owned(), node.to_string()], text, hint)
     };
     others.map(misfit).collect()
 }
@@ -67,9 +71,10 @@ mod tests {
     }
 
     #[test]
-    fn workers_with_another_postgresql_than_the_first_are_refused() {
-        let other = (5, "n3 has PostgreSQL 15, and n1 has 17: neither can copy the other".to_owned());
-        assert_eq!(wrong("", [(13, 4096), (13, 4096), (12, 4096)]), [other]);
+    fn nodes_that_cannot_copy_each_other_are_refused() {
+        let other = |what: &str| (5, format!("n3 has {what}: neither can copy the other"));
+        let both = [other("PostgreSQL 15, and n1 has 17"), other("the Redis of Debian 12, and n1 has 13")];
+        assert_eq!(wrong("", [(13, 4096), (13, 4096), (12, 4096)]), both);
         assert_eq!(wrong("", [(13, 4096); 3]), []);
     }
 

@@ -21,7 +21,7 @@ const DISK_KIB: u64 = 5 * 1024 * 1024;
 pub type Found = (Outcome, String);
 
 /// The checks of a machine by name, each with what holds when it passes, in the order in which they are shown.
-pub const CHECKS: [(&str, &str); 16] = [
+pub const CHECKS: [(&str, &str); 17] = [
     ("identity", "the secret store opens"),
     ("reachable", "the node answers over SSH"),
     ("root", "commands run as root"),
@@ -35,6 +35,7 @@ pub const CHECKS: [(&str, &str); 16] = [
     ("data", "no data is in the way that this cluster did not make"),
     ("packages", "apt knows every package that it needs"),
     ("upgrades", "no upgrade restarts its services unasked"),
+    ("filters", "nothing else loads rules of the packet filter"),
     ("access", "SSH and the ports of clients are not open to everybody"),
     ("virtual-ip", "the virtual address is free, or this cluster's"),
     ("network", "every other node that it must reach is in reach"),
@@ -113,6 +114,7 @@ pub fn judge(
         ("data", data(source, node, seen)),
         ("packages", packages(source, node, &seen.facts, answer)),
         ("upgrades", upgrades(source, node, &seen.facts, answer)),
+        ("filters", filters(&source.cluster.inventory, answer)),
         ("network", network(source, node, answer, others)),
     ];
     if stores {
@@ -276,6 +278,19 @@ fn upgrades(source: &Source, node: &NodeName, facts: &Facts, answer: &Answer) ->
         "unattended-upgrades may restart {} at any time; put them into Unattended-Upgrade::Package-Blacklist",
         exposed.join(", ")
     ))
+}
+
+fn filters(inventory: &Inventory, answer: &Answer) -> Found {
+    if !inventory.firewall.enabled {
+        return skip("`firewall.enabled` is false");
+    }
+    match answer.get("filter") {
+        "" => pass(),
+        unit => warn(format!(
+            "{unit}.service loads rules as well, and flushes those of the cluster when it is reloaded: disable it, or keep \
+             its rules to tables of their own"
+        )),
+    }
 }
 
 fn network(source: &Source, node: &NodeName, answer: &Answer, others: &Others) -> Found {

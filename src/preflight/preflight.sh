@@ -10,6 +10,17 @@ preflight_system() {
     if grep -Eqs '^manage_etc_hosts: *(true|True|template)' /var/lib/cloud/instance/user-data.txt; then echo hosts_of_cloud=yes; fi
 }
 
+# preflight_filters : what else loads rules of the packet filter at boot.
+preflight_filters() {
+    for preflight_unit in nftables netfilter-persistent firewalld ufw; do
+        for preflight_link in /etc/systemd/system/*.wants/"$preflight_unit.service"; do
+            [ -L "$preflight_link" ] || continue
+            if [ "$preflight_unit" = ufw ] && ! grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then continue; fi
+            printf 'filter=%s\n' "$preflight_unit"
+        done
+    done
+}
+
 # preflight_mount DIRECTORY : what is mounted there, with its options and free KiB.
 preflight_mount() {
     if ! mountpoint -q -- "$1"; then

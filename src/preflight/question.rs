@@ -47,7 +47,7 @@ pub fn manifests<'a>(source: &'a Source, node: &NodeName) -> impl Iterator<Item 
 /// The script for one node.
 pub fn script(source: &Source, node: &NodeName) -> String {
     let mut text = String::from(include_str!("preflight.sh"));
-    text.push_str("main() {\npreflight_system\npreflight_listeners\npreflight_upgrades\npreflight_packages");
+    text.push_str("main() {\npreflight_system\npreflight_listeners\npreflight_filters\npreflight_upgrades\npreflight_packages");
     let packages: BTreeSet<&str> = manifests(source, node)
         .flat_map(|one| one.packages.iter().map(|package| package.name.as_str()))
         .collect();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::Facts;
 use super::engine::{RenderError, Renderer};
+use super::rules::{Edge, edges};
 use super::{Source, applications};
 use crate::cluster::{Node, NodeName};
 use crate::inventory::model::Scalar;
@@ -13,6 +14,9 @@ use crate::resource::{
     Unit,
 };
 use crate::role::{Layout, Manifest, Stage, Takes};
+
+/// The first port that the kernel gives to outgoing connections, where a role widens what it has for them.
+const LOCAL_PORTS: u16 = 10_240;
 
 /// The resources of one node.
 pub struct Builder<'a> {
@@ -184,6 +188,14 @@ impl<'a> Builder<'a> {
     }
 
     /// The kernel parameters of the node's roles and of the inventory: the file for the next boot, and the live ones.
+    /// The ports of this node that lie among those which the kernel gives to outgoing connections: a service that starts anew
+    /// would find its own taken.
+    fn reserved_ports(&self) -> String {
+        let edges = edges(&self.source.cluster, &self.source.library, self.name);
+        let ports: BTreeSet<u16> = edges.iter().filter_map(Edge::port).collect();
+        ranges(ports.into_iter().filter(|port| *port >= LOCAL_PORTS))
+    }
+
     pub fn sysctl(&self) -> (File, Sysctl) {
         let mut values = BTreeMap::new();
         for manifest in self.manifests() {
@@ -205,6 +217,10 @@ impl<'a> Builder<'a> {
             values.insert("vm.overcommit_ratio".into(), "80".into());
         } else if runs("redis") && !runs("patroni") {
             values.insert("vm.overcommit_memory".into(), "1".into());
+        }
+        let reserved = self.reserved_ports();
+        if !reserved.is_empty() {
+            values.insert("net.ipv4.ip_local_reserved_ports".into(), reserved);
         }
         for (key, value) in &self.source.cluster.inventory.kernel.sysctl {
             let text = match value {
@@ -272,5 +288,30 @@ fn unit_of(manifest: &Manifest, unit: &crate::role::Unit, more: &[String]) -> Un
         clients: unit.clients,
         restart_on: with(Takes::Restart),
         reload_on: with(Takes::Reload).into_iter().chain(more.iter().cloned()).collect(),
+    }
+}
+
+/// Ports in ascending order, as the kernel writes them: neighbours as one range.
+fn ranges(ports: impl Iterator<Item = u16>) -> String {
+    let mut ranges: Vec<(u16, u16)> = Vec::new();
+    for port in ports {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == port => *last = port,
+            _ => ranges.push((port, port)),
+        }
+    }
+    let word =
+        |(first, last): (u16, u16)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    ranges.into_iter().map(word).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_ports_are_written_as_the_kernel_writes_them() {
+        assert_eq!(ranges([16379, 18080, 18081, 26379].into_iter()), "16379,18080-18081,26379");
+        assert_eq!(ranges(std::iter::empty()), "");
     }
 }

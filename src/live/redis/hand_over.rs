@@ -53,5 +53,18 @@ pub fn hand_over(source: &Source, observed: &Observed, to: Option<&NodeName>) ->
             None => return refuse("no replica is linked to the primary".into(), status),
         },
     };
-    Ok(HandOver { from, to })
+    let version = |node: &NodeName| instance(observed, node).map(|seen| release(&seen.version));
+    let others = replicas().filter(|node| **node != to && linked(node).is_some());
+    match others.filter(|node| version(node) < version(&to)).map(NodeName::as_str).next() {
+        Some(older) if to != from => refuse(
+            format!("{to} has a newer Redis than {older}, which could not copy its data"),
+            &format!("bring {older} to the same release first, or name it with --to"),
+        ),
+        _ => Ok(HandOver { from, to }),
+    }
+}
+
+/// What two versions of Redis that can copy each other have in common.
+fn release(version: &str) -> Vec<u64> {
+    version.split('.').take(2).map_while(|number| number.parse().ok()).collect()
 }

@@ -129,6 +129,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Live
     foreign(source, observed)?;
     at_home(source, observed)?;
     let Some(primary) = primary(source, observed) else { return Ok(Vec::new()) };
+    not_empty(source, observed, &primary)?;
     let mut all = Vec::new();
     for (node, _) in source.cluster.with_role("redis") {
         let empty = Fields::new();
@@ -136,6 +137,7 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Live
         all.extend(begin(source, node, &primary, seen).map(|change| (node.clone(), change)));
         let Some(instance) = instance(observed, node) else { continue };
         same_port(source, node, &instance)?;
+        holds_its_data(source, observed, node, &instance)?;
         for change in differences(source, observed, node, &instance)? {
             all.push((node.clone(), change));
         }
@@ -143,23 +145,76 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Live
     Ok(all)
 }
 
-/// A first start: its data is marked as ours, and it follows the primary where it is not the first of all.
+/// Whether a node has data of this cluster, or has begun with it.
+pub fn has_begun(source: &Source, observed: &Observed, node: &NodeName) -> bool {
+    fields(observed, node, &id()).is_some_and(|seen| seen.get("owner") == Some(&token(source)))
+}
+
+/// Refuses to begin with nothing in the place of a primary that the others still copy from: they would drop what they have.
+fn not_empty(source: &Source, observed: &Observed, primary: &NodeName) -> Result<(), Refusal> {
+    if has_begun(source, observed, primary) || !observed.contains_key(primary) {
+        return Ok(());
+    }
+    let nodes = source.cluster.with_role("redis").map(|(node, _)| node);
+    match nodes.into_iter().find(|node| has_begun(source, observed, node)) {
+        None => Ok(()),
+        Some(other) => Err(Refusal {
+            what: format!(
+                "{primary} is new, and the Sentinels still have it for the primary of Redis: {other} would copy it and lose its data"
+            ),
+            hint: format!(
+                "tell the Redis that has the newest data, as {other}, `REPLICAOF NO ONE`; on every node with a Sentinel \
+                 `systemctl stop redis-sentinel` and remove /etc/redis/cluster/sentinel.conf; then run the same command again"
+            ),
+        }),
+    }
+}
+
+/// A first start: it follows the primary where it is not the first of all, and its data is marked as ours. The mark comes last: a
+/// file without it may be of a run that was cut off before it said whom to follow, and one that is missing of a role that was lost.
 fn begin(source: &Source, node: &NodeName, primary: &NodeName, seen: &Fields) -> Option<Change> {
     let token = token(source);
-    let follows = !seen.contains_key("configured") && node != primary;
+    let marked = seen.get("owner") == Some(&token);
+    let follows = node != primary && !(marked && seen.contains_key("configured"));
     let mut calls = Vec::new();
-    if seen.get("owner") != Some(&token) {
-        calls.push((Order::Settle, Call::new("owned_claim", ["redis", token.as_str()])));
-    }
     if let Some(leader) = source.cluster.nodes.get(primary).filter(|_| follows) {
         let args = [leader.address.to_string(), source.cluster.redis_port().to_string()];
         calls.push((Order::Settle, Call::new("redis_follow", args)));
+    }
+    if !marked {
+        calls.push((Order::Settle, Call::new("owned_claim", ["redis", token.as_str()])));
     }
     let (first, rest) = calls.split_first()?;
     let reason = if follows { format!("no data yet; follows {primary}") } else { "no data yet".to_owned() };
     let mut change = Change::new(Id::new("redis", "data"), Verb::Create, reason, first.0, first.1.clone());
     change.calls.extend_from_slice(rest);
     Some(change)
+}
+
+/// A Redis is not given less memory than it has data: it would refuse every write, or throw keys away.
+fn holds_its_data(
+    source: &Source,
+    observed: &Observed,
+    node: &NodeName,
+    instance: &Instance,
+) -> Result<(), LiveError> {
+    let Some(seed) = text::seed(source, observed, node, "redis")? else { return Ok(()) };
+    let wanted = directives(&seed.content, &FIXED).into_iter().find(|(name, _)| name == "maxmemory");
+    let Some((_, wanted)) = wanted.filter(|(name, value)| instance.directives.get(name) != Some(value))
+    else {
+        return Ok(());
+    };
+    match wanted.parse::<u64>() {
+        Ok(bytes) if bytes > 0 && bytes < instance.used => Err(LiveError::Refused(Refusal {
+            what: format!(
+                "{node}: Redis has {} MB in use, and `maxmemory` would be {} MB",
+                instance.used >> 20,
+                bytes >> 20
+            ),
+            hint: "set `redis.maxmemory` to more, or delete keys first".into(),
+        })),
+        _ => Ok(()),
+    }
 }
 
 /// A running Redis keeps its port: replicas, Sentinels and clients know it by that.

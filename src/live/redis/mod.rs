@@ -11,7 +11,7 @@ mod users;
 mod tests;
 
 pub use hand_over::{HandOver, hand_over};
-pub use instance::{Instance, changes, foreign, id, instance};
+pub use instance::{Instance, changes, foreign, has_begun, id, instance};
 pub use sentinel::{
     Watch, changes as sentinel_changes, id as sentinel_id, user_changes as sentinel_user_changes, watch,
 };
@@ -19,7 +19,7 @@ pub use sentinel::{
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Observed, Placed, fields};
+use super::{Observed, Placed};
 use crate::cluster::NodeName;
 use crate::render::Source;
 use crate::resource::{Call, Change, Effect, Id, Order, Payload, Refusal, Retired, Verb};
@@ -74,9 +74,8 @@ pub fn primary(source: &Source, observed: &Observed) -> Option<NodeName> {
     let nodes = || source.cluster.with_role("redis").map(|(node, _)| node);
     let primaries = nodes().filter_map(|node| Some((node, instance(observed, node)?)));
     let leads = primaries.filter(|(_, seen)| seen.primary).max_by_key(|(_, seen)| seen.replicas.len());
-    let configured =
-        |node: &&NodeName| fields(observed, node, &id()).is_some_and(|seen| seen.contains_key("configured"));
-    leads.map(|(node, _)| node).or_else(|| nodes().find(configured)).or_else(|| nodes().next()).cloned()
+    let begun = |node: &&NodeName| has_begun(source, observed, node);
+    leads.map(|(node, _)| node).or_else(|| nodes().find(begun)).or_else(|| nodes().next()).cloned()
 }
 
 /// The address that most Sentinels name.

@@ -40,7 +40,7 @@ sentinel_probe() {
     unit_ran redis-sentinel || return 0
     printf 'said=%s\n' "$(printf 'PING "=info"\nINFO\nPING "=master"\nSENTINEL MASTER %s\nPING "=replicas"\nSENTINEL REPLICAS %s\nPING "=sentinels"\nSENTINEL SENTINELS %s\nPING "=ckquorum"\nSENTINEL CKQUORUM %s\nPING "=users"\nACL LIST\nPING "=end"\n' "$1" "$1" "$1" "$1" |
         redis_cli sentinel 2>/dev/null | base64 -w0)"
-    sed -n "s/^sentinel \\(auth-user\\|auth-pass\\) $1 /\\1 /p; s/^sentinel \\(sentinel-user\\|sentinel-pass\\) /\\1 /p" \
+    sed -n "s/^sentinel \\(auth-user\\|auth-pass\\|master-reboot-down-after-period\\) $1 /\\1 /p; s/^sentinel \\(sentinel-user\\|sentinel-pass\\) /\\1 /p" \
         /etc/redis/cluster/sentinel.conf | while read -r redis_key redis_value; do
         redis_value=${redis_value#\"}
         redis_value=${redis_value%\"}

@@ -19,6 +19,10 @@ const PASSWORD: &str = "redis/sentinel";
 /// The same towards other Sentinels.
 const PEER_PASSWORD: &str = "sentinel/admin";
 
+/// For so long may a primary that was started anew read its data before another one takes its place. `SENTINEL MASTER` does not
+/// show it.
+const LOADING: &str = "master-reboot-down-after-period";
+
 /// One Sentinel as it describes itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Watch {
@@ -181,6 +185,7 @@ fn begin(source: &Source, primary: &NodeName, address: IpAddr) -> Change {
             let _ = writeln!(lines, "sentinel {key} {name} {value}");
         }
     }
+    let _ = writeln!(lines, "sentinel {LOADING} {name} {}", source.cluster.inventory.redis.down_after);
     let password = quoted(secret(source, PASSWORD));
     let _ = writeln!(lines, "sentinel auth-user {name} {USER}\nsentinel auth-pass {name} {password}");
     let call = Call::new("sentinel_watch", Vec::<String>::new()).with(Payload::Bytes(lines.into_bytes()));
@@ -202,6 +207,14 @@ fn differences(source: &Source, seen: &Fields, watch: &Watch, primary: IpAddr) -
             let _ = writeln!(new, "{key} {value}");
             words.push(format!("{key} {value}"));
         }
+    }
+    let patience = source.cluster.inventory.redis.down_after.to_string();
+    if watch.master.is_empty() || differs(LOADING, patience.clone()) {
+        let has = seen.get(LOADING).map_or("0", String::as_str);
+        reasons.push(format!("{LOADING} is {has}, not {patience}"));
+        let _ = writeln!(old, "{LOADING} {has}");
+        let _ = writeln!(new, "{LOADING} {patience}");
+        words.push(format!("{LOADING} {patience}"));
     }
     let mut commands = Vec::new();
     if watch.master.is_empty() {

@@ -79,6 +79,7 @@ fn running(source: &Source, turned: &[(&str, &str)]) -> Observed {
             ("said", STANDARD.encode(said)),
             ("auth-user", "sentinel".into()),
             ("auth-pass", hash(source, "redis/sentinel")),
+            ("master-reboot-down-after-period", "5000".into()),
             ("sentinel-user", "admin".into()),
             ("sentinel-pass", hash(source, "sentinel/admin")),
         ];
@@ -115,8 +116,52 @@ fn at_first_one_node_begins_and_the_others_follow_it() {
     let begun = changes(&source, &bare(&source)).unwrap();
     let calls = |change: &Change| change.calls.iter().map(|(_, call)| call.function).collect::<Vec<_>>();
     let all: Vec<_> = begun.iter().map(|(node, change)| (node.as_str(), calls(change))).collect();
-    let follows = vec!["owned_claim", "redis_follow"];
+    let follows = vec!["redis_follow", "owned_claim"];
     assert_eq!(all, [("n1", vec!["owned_claim"]), ("n2", follows.clone()), ("n3", follows)]);
+}
+
+#[test]
+fn a_replica_whose_beginning_was_cut_off_follows_and_does_not_lead() {
+    let source = source();
+    let mut observed = bare(&source);
+    put(&mut observed, "n2", id(), &[("configured", "yes")]);
+    let begun = changes(&source, &observed).unwrap();
+    assert_eq!(begun[1].1.reason, "no data yet; follows n1");
+    // One that had the role before and gets it back.
+    let owner = token(&source);
+    let mut observed = running(&source, &[]);
+    observed.get_mut(&NodeName::from("n3")).unwrap().fields.remove(&id());
+    put(&mut observed, "n3", id(), &[("owner", &owner)]);
+    let calls: Vec<_> = changes(&source, &observed).unwrap().remove(0).1.calls;
+    assert_eq!(calls.iter().map(|(_, call)| call.function).collect::<Vec<_>>(), ["redis_follow"]);
+}
+
+#[test]
+fn nobody_copies_a_primary_that_has_lost_its_data() {
+    let source = source();
+    let mut observed = running(&source, &[]);
+    observed.get_mut(&NodeName::from("n2")).unwrap().fields.remove(&id());
+    let refused = changes(&source, &observed).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("n2 is new, and the Sentinels still have it for the primary of Redis"),
+        "{refused}"
+    );
+    // A replica may come back without any.
+    let mut observed = running(&source, &[]);
+    observed.get_mut(&NodeName::from("n3")).unwrap().fields.remove(&id());
+    assert_eq!(changes(&source, &observed).unwrap()[0].1.reason, "no data yet; follows n2");
+}
+
+#[test]
+fn redis_is_not_given_less_memory_than_it_has_data() {
+    let source = source();
+    let mut observed = running(&source, &[("maxmemory", "8589934592")]);
+    assert_eq!(changes(&source, &observed).unwrap().len(), 3);
+    let own = observed.get_mut(&NodeName::from("n1")).unwrap().fields.get_mut(&id()).unwrap();
+    let said = crate::live::text(own, "said").unwrap().replace("=info\n", "=info\nused_memory:4294967296\n");
+    own.insert("said".into(), STANDARD.encode(said));
+    let refused = changes(&source, &observed).unwrap_err().to_string();
+    assert!(refused.starts_with("n1: Redis has 4096 MB in use, and `maxmemory` would be "), "{refused}");
 }
 
 #[test]
@@ -302,6 +347,14 @@ fn a_move_goes_to_the_replica_with_most_writes_or_where_it_is_asked_to() {
     assert_eq!(to(Some("n1")).unwrap().to.as_str(), "n1");
     assert_eq!(to(Some("n2")).unwrap(), HandOver { from: "n2".into(), to: "n2".into() });
     assert_eq!(to(Some("n9")).unwrap_err().what, "n9 runs no Redis");
+    let mut newer = running(&source, &[]);
+    let own = newer.get_mut(&NodeName::from("n3")).unwrap().fields.get_mut(&id()).unwrap();
+    let said = crate::live::text(own, "said").unwrap().replace("redis_version:7.0.15", "redis_version:8.0.2");
+    own.insert("said".into(), STANDARD.encode(said));
+    assert_eq!(
+        hand_over(&source, &newer, None).unwrap_err().what,
+        "n3 has a newer Redis than n1, which could not copy its data"
+    );
     assert_eq!(
         hand_over(&source, &bare(&source), None).unwrap_err().what,
         "too few Sentinels are ready to move the primary of Redis"
