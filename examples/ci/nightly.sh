@@ -2,7 +2,8 @@
 # Each night: what was changed on the nodes by hand, and which certificates are due.
 # nightly.sh INVENTORY: ends with 2 where there is either, with another code where a question could not be answered.
 set -u
-inventory=${1:?inventory}
+[ $# -eq 1 ] || { echo "usage: nightly.sh INVENTORY" >&2; exit 1; }
+inventory=$1
 deploy drift "$inventory"
 drift=$?
 deploy certs "$inventory" --within 30d

@@ -33,8 +33,8 @@ pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     if all > drifted {
         let inventory = target.inventory.display();
         ui::talk(&format!(
-            "note: {} more, by these or by the inventory, or of what a daemon owns: `deploy plan {inventory}` shows it",
-            counted(all - drifted, "change")
+            "note: {}, by these or by the inventory, or of what a daemon owns: `deploy plan {inventory}` shows all",
+            counted(all - drifted, "more change")
         ));
     }
     Ok(if drifted == 0 { ExitCode::SUCCESS } else { Exit::Pending.into() })

@@ -98,9 +98,9 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
 
 /// The node of that name.
 fn known(cluster: &Cluster, name: &str) -> Result<NodeName, SelectionError> {
-    let found = cluster.nodes.keys().find(|node| node.as_str() == name);
-    found.cloned().ok_or_else(|| {
-        let known: Vec<&str> = cluster.with_role("redis").map(|(node, _)| node.as_str()).collect();
+    let nodes = || cluster.with_role("redis").map(|(node, _)| node);
+    nodes().find(|node| node.as_str() == name).cloned().ok_or_else(|| {
+        let known: Vec<&str> = nodes().map(NodeName::as_str).collect();
         SelectionError::Node { name: name.to_owned(), known: known.join(", ") }
     })
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Global;
 use super::project::{self, Project};
 use crate::exit::{Ended, Exit};
-use crate::journal;
+use crate::journal::{self, Carried};
 use crate::plan::{Plan, SAVED_FORMAT, Saved, Stale};
 use crate::secrets::{CaMaterial, SealedTextError, Secret, Store, read_sealed};
 use crate::ui::Hint;
@@ -64,7 +64,12 @@ pub async fn plan(saved: &Saved, project: &mut Project, inventory: &Path, file: 
     let stale = |stale: Stale| refused(stale, inventory, file);
     saved.require_inputs(&project.inputs()).map_err(stale)?;
     saved.selection.narrow(&mut plan, &project.source.cluster)?;
-    saved.require_nodes(&plan, &observed, journal::plan_begun(&observed)).map_err(stale)?;
+    let carried = journal::carried(&observed);
+    // Asked for once more, a plan that was carried out has nothing to do: or else something has moved since.
+    if carried == Carried::Done && plan.is_empty() {
+        return Ok(plan);
+    }
+    saved.require_nodes(&plan, &observed, carried == Carried::Begun).map_err(stale)?;
     Ok(plan)
 }
 

@@ -2,9 +2,29 @@
 
 JOURNALS=/var/lib/deploy/runs
 
-# journal_plan PLAN : whether a run of this saved plan has begun here.
+# journal_plan PLAN : what has become here of this saved plan: begun, done, or overtaken by a run of something else; nothing where
+# no run of it has begun. The names of runs begin with their time.
 journal_plan() {
-    if grep -qsxF "plan=$1" "$JOURNALS"/*/about; then echo begun=yes; fi
+    journal_of_plan=$(grep -lsxF "plan=$1" "$JOURNALS"/*/about) || return 0
+    journal_state=''
+    for journal_about in "$JOURNALS"/*/about; do
+        case "
+$journal_of_plan
+" in
+        *"
+$journal_about
+"*)
+            journal_state=begun
+            journal_result=''
+            if [ -r "${journal_about%about}result" ]; then
+                read -r journal_result <"${journal_about%about}result" || true
+            fi
+            if [ "$journal_result" = "done" ]; then journal_state='done'; fi
+            ;;
+        *) [ -z "$journal_state" ] || journal_state=overtaken ;;
+        esac
+    done
+    printf 'state=%s\n' "$journal_state"
 }
 
 # journal_run RUN : a line for everything that is known of it: RUN, key, value.

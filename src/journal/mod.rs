@@ -64,18 +64,32 @@ fn plan_id() -> Id {
     Id::new("journal", "plan")
 }
 
-/// Asks whether a run of a saved plan has begun.
+/// What has become of a saved plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// No run of it has begun, or others have changed the nodes since.
+    Not,
+    /// A run of it has begun and is not done.
+    Begun,
+    /// It was carried out, and nothing else since.
+    Done,
+}
+
+/// Asks what has become of a saved plan.
 pub fn asks_for_plan(plan: &str) -> (Id, Call) {
     (plan_id(), Call::new("journal_plan", [plan]))
 }
 
-/// Whether a run of the plan has begun on any node.
-pub fn plan_begun(observed: &Observed) -> bool {
-    let said = |node: &NodeName| {
-        let fields = observed.get(node).and_then(|seen| seen.fields.get(&plan_id()));
-        fields.is_some_and(|fields| fields.contains_key("begun"))
-    };
-    observed.keys().any(said)
+/// What all nodes say that has become of the plan.
+pub fn carried(observed: &Observed) -> Carried {
+    let states = || observed.values().filter_map(|seen| seen.fields.get(&plan_id())?.get("state"));
+    let any = |state: &str| states().any(|known| known == state);
+    match () {
+        () if any("overtaken") => Carried::Not,
+        () if any("begun") => Carried::Begun,
+        () if any("done") => Carried::Done,
+        () => Carried::Not,
+    }
 }
 
 /// A script that lists the runs of a node.
@@ -210,6 +224,53 @@ mod tests {
 
     fn said(texts: &[(&str, &str)]) -> BTreeMap<NodeName, String> {
         texts.iter().map(|(node, text)| (NodeName::from(*node), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_saved_plan_is_begun_done_or_overtaken() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = |run: &str| root.path().join(run);
+        let about = |run: &str, text: &str| {
+            std::fs::create_dir_all(folder(run)).unwrap();
+            std::fs::write(folder(run).join("about"), format!("by=me\n{text}\n")).unwrap();
+        };
+        let ended =
+            |run: &str, word: &str| std::fs::write(folder(run).join("result"), format!("{word}\n")).unwrap();
+        let state = || {
+            let shell = SHELL.replace("/var/lib/deploy/runs", &root.path().to_string_lossy());
+            let script = format!("set -e\n{shell}\njournal_plan one\n");
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        about("r1", "plan=other");
+        assert_eq!(state(), "");
+        about("r2", "plan=one");
+        assert_eq!(state(), "state=begun\n");
+        ended("r2", "partly applied");
+        assert_eq!(state(), "state=begun\n");
+        about("r3", "plan=one");
+        ended("r3", "done");
+        assert_eq!(state(), "state=done\n");
+        about("r4", "inputs=x");
+        assert_eq!(state(), "state=overtaken\n");
+    }
+
+    #[test]
+    fn one_node_that_was_changed_since_is_enough_for_a_plan_to_be_overtaken() {
+        let nodes = |states: &[&str]| {
+            let facts = crate::live::fixture::facts(13);
+            let seen = states.iter().map(|state| {
+                let fields = [("state".to_owned(), (*state).to_owned())].into();
+                crate::live::Observation { facts: facts.clone(), fields: [(plan_id(), fields)].into() }
+            });
+            let names = ["n1", "n2", "n3"].map(NodeName::from).into_iter();
+            carried(&names.zip(seen).collect())
+        };
+        assert_eq!(nodes(&[]), Carried::Not);
+        assert_eq!(nodes(&["done", "begun"]), Carried::Begun);
+        assert_eq!(nodes(&["done", "done"]), Carried::Done);
+        assert_eq!(nodes(&["done", "begun", "overtaken"]), Carried::Not);
     }
 
     #[test]

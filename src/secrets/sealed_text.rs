@@ -37,6 +37,14 @@ pub enum SealedTextError {
     /// Anything but a sealed text.
     #[error("{0} was not sealed by `deploy`")]
     NotSealed(PathBuf),
+    /// It opens, and what is in it is not whole.
+    #[error("{path} is damaged: {why}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
     /// It does not open.
     #[error("{path} does not open with {origin}: {why}")]
     Closed {
@@ -55,12 +63,18 @@ pub fn write_sealed(path: &Path, seal: &Seal, text: &str) -> Result<(), SealedTe
         return Err(SealedTextError::Sealing("it needs at least one recipient, or a passphrase".into()));
     }
     let sealed = seal.close(text).map_err(|error| SealedTextError::Sealing(error.to_string()))?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What a link leads to is written, and a pipe or a device is not replaced by a file.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&real).is_ok_and(|found| !found.is_file()) {
+        let write = || std::fs::OpenOptions::new().write(true).open(&real)?.write_all(&sealed);
+        return write().map_err(|source| SealedTextError::Write { path: path.into(), source });
+    }
+    let dir = real.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         let mut temporary = tempfile::Builder::new().prefix(".plan.").tempfile_in(dir)?;
         temporary.write_all(&sealed)?;
         temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|failed| failed.error).map(drop)
+        temporary.persist(&real).map_err(|failed| failed.error).map(drop)
     };
     write().map_err(|source| SealedTextError::Write { path: path.into(), source })
 }
@@ -77,16 +91,43 @@ pub fn read_sealed(path: &Path, identity: &Identity) -> Result<Zeroizing<String>
     {
         return Err(SealedTextError::NotSealed(path.into()));
     }
-    seal::open(&sealed, identity).map_err(|failure| SealedTextError::Closed {
-        path: path.into(),
-        origin: identity.origin().to_owned(),
-        why: match failure {
-            OpenFailure::NoMatchingKey => "it was sealed to others".into(),
-            OpenFailure::NeedsPassphrase => "it was sealed by a passphrase".into(),
-            OpenFailure::NotByPassphrase => "it was sealed to recipients, not by a passphrase".into(),
-            OpenFailure::WrongPassphrase => "it is not the passphrase".into(),
-            OpenFailure::TooMuchWork(_) => "it was not written by `deploy`".into(),
-            OpenFailure::Damaged(detail) => detail,
-        },
+    seal::open(&sealed, identity).map_err(|failure| {
+        let why = match failure {
+            OpenFailure::NoMatchingKey => "it was sealed to others",
+            OpenFailure::NeedsPassphrase => "it was sealed by a passphrase",
+            OpenFailure::NotByPassphrase => "it was sealed to recipients, not by a passphrase",
+            OpenFailure::WrongPassphrase => "it is not the passphrase",
+            OpenFailure::TooMuchWork(_) => "it was not written by `deploy`",
+            OpenFailure::Damaged(why) => return SealedTextError::Damaged { path: path.into(), why },
+        };
+        let origin = identity.origin().to_owned();
+        SealedTextError::Closed { path: path.into(), origin, why: why.into() }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::secrets::Secret;
+
+    #[test]
+    fn a_link_is_followed_and_a_pipe_is_written_into() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let seal = Seal::Passphrase(Secret::new("a long enough passphrase"));
+        let sealed = |file: &Path| std::fs::read_to_string(file).unwrap().starts_with("-----BEGIN AGE");
+        std::fs::write(path("plan"), "old").unwrap();
+        std::os::unix::fs::symlink(path("plan"), path("link")).unwrap();
+        write_sealed(&path("link"), &seal, "hello").unwrap();
+        assert!(path("link").is_symlink() && sealed(&path("plan")));
+        write_sealed(&path("new"), &seal, "hello").unwrap();
+        assert!(sealed(&path("new")));
+        assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        let reader = Command::new("cat").arg(path("pipe")).stdout(Stdio::piped()).spawn().unwrap();
+        write_sealed(&path("pipe"), &seal, "hello").unwrap();
+        let said = reader.wait_with_output().unwrap().stdout;
+        assert!(said.starts_with(b"-----BEGIN AGE"), "{}", said.len());
+    }
 }

@@ -24,8 +24,13 @@ pub fn markdown(cluster: &str, plan: &Plan, part: &Graph) -> String {
     let mut short = comment(cluster, plan, None, false);
     if short.len() > MOST {
         let end = (0..=MOST).rev().find(|end| short.is_char_boundary(*end)).unwrap_or(0);
+        let end = short[..end].rfind('\n').unwrap_or(end);
         short.truncate(end);
         short.push_str("\n\n…\n");
+        // What follows is not to be folded away with what is cut.
+        if short.rfind("<details>") > short.rfind("</details>") {
+            short.push_str("\n</details>\n");
+        }
     }
     short + "\nToo long for a comment: `deploy plan` shows all of it.\n"
 }
@@ -67,12 +72,9 @@ fn details(text: &mut String, phase: &PhasePlan, diffs: bool) {
     let effects: Vec<&str> =
         effects.iter().map(|effect| effect.as_str()).filter(|word| !word.is_empty()).collect();
     let effects = if effects.is_empty() { String::new() } else { format!(", {}", effects.join(", ")) };
-    let (count, title) = (phase.changes().count(), phase.phase.title);
-    let _ = writeln!(
-        text,
-        "\n<details><summary>{}: {title} ({count} changes{effects})</summary>\n",
-        phase.phase.name
-    );
+    let (count, title) = (counted(phase.changes().count(), "change"), phase.phase.title);
+    let _ =
+        writeln!(text, "\n<details><summary>{}: {title} ({count}{effects})</summary>\n", phase.phase.name);
     for Group { change, diff, nodes, .. } in groups(phase) {
         let effect = match change.effect {
             Effect::None => String::new(),
@@ -181,6 +183,9 @@ mod tests {
         let text = markdown("shop", &long, &part());
         assert!(text.len() < 65_536 && text.contains("Too long"), "{}", text.len());
         assert!(text.contains("2 changes on 2 nodes"));
+        let long = markdown("shop", &plan(&"why ".repeat(20_000), None), &part());
+        let (cut, note) = long.split_once("\n</details>\n").unwrap();
+        assert!(cut.len() <= MOST + 10 && note.contains("Too long"), "{note}");
     }
 
     #[test]

@@ -319,7 +319,7 @@ fn drift(cluster: &mut Cluster) -> Result<String> {
     let drift = cluster.attempt(&["drift"])?;
     drift.ended(2)?;
     for words in [
-        "4 things were changed on the nodes",
+        "changed on the nodes: 4 things; apply puts that back",
         "Who did it is unknown",
         "owner or mode changed on the node; last changed ",
         "on the node; not running since ",

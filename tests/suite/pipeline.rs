@@ -72,6 +72,13 @@ pub fn saved_plan(cluster: &mut Cluster) -> Result<String> {
     cluster.settled()?;
     let again = cluster.deploy(&apply)?;
     ensure!(again.stdout.contains("nothing to change"), "a second time: {}", again.all());
+    // Nothing newer is put back by it.
+    interval(cluster, 311)?;
+    cluster.deploy(&["apply", "--yes"])?;
+    interval(cluster, 310)?;
+    let newer = hash(cluster, node)?;
+    cluster.refuse(&apply, &["is not what it was when the plan was made"])?.ended(10)?;
+    ensure!(hash(cluster, node)? == newer, "a plan that was carried out before has put {node} back");
     cluster.write(&[])?;
     cluster.deploy(&["apply", "--yes"])?;
     Ok(format!(
