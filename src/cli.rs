@@ -245,35 +245,22 @@ pub struct Render {
 #[derive(Debug, Subcommand)]
 pub enum Postgresql {
     /// Let a standby lead: transactions wait for a moment in PgBouncer, and no write is lost.
-    Switchover(Switchover),
-}
-
-/// Arguments of `postgresql switchover`.
-#[derive(Debug, Args)]
-pub struct Switchover {
-    #[command(flatten)]
-    pub target: Target,
-    /// The node that is to lead; by default a synchronous standby.
-    #[arg(long, value_name = "NODE")]
-    pub to: Option<String>,
-    /// Do not ask before moving it.
-    #[arg(long, short)]
-    pub yes: bool,
+    Switchover(Move),
 }
 
 /// What to do with Redis.
 #[derive(Debug, Subcommand)]
 pub enum Redis {
     /// Make a replica the primary: writes wait for a moment, and none is lost.
-    Failover(Failover),
+    Failover(Move),
 }
 
-/// Arguments of `redis failover`.
+/// Arguments of `postgresql switchover` and of `redis failover`.
 #[derive(Debug, Args)]
-pub struct Failover {
+pub struct Move {
     #[command(flatten)]
     pub target: Target,
-    /// The node of the replica; by default of the one that has most of the writes.
+    /// The node that takes over; by default the one that is ready and least behind.
     #[arg(long, value_name = "NODE")]
     pub to: Option<String>,
     /// Do not ask before moving it.

@@ -10,12 +10,12 @@ use super::apply::{How, carry_out_so, confirm};
 use super::plan::{blame, explain};
 use super::project::Project;
 use super::{Global, nothing};
-use crate::cli::{Postgresql, Switchover};
-use crate::cluster::{Cluster, NodeName};
+use crate::cli::{Move, Postgresql};
+use crate::cluster::NodeName;
 use crate::exit::{Ended, Exit};
 use crate::live::{self, ClusterView};
 use crate::observe::{self, Answers};
-use crate::plan::{self, SelectionError};
+use crate::plan;
 use crate::ui::{self, Hint};
 use crate::verify;
 
@@ -29,10 +29,14 @@ pub async fn run(global: &Global, command: &Postgresql) -> Result<ExitCode> {
 }
 
 /// By a plan of nothing else, on the nodes that answer: a machine that is lost may be the very reason for it.
-async fn switchover(global: &Global, args: &Switchover) -> Result<ExitCode> {
+async fn switchover(global: &Global, args: &Move) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut project = Project::open(global, &args.target.inventory).await?;
-    let to = args.to.as_deref().map(|name| member(&project.source.cluster, name)).transpose()?;
+    let to = args
+        .to
+        .as_deref()
+        .map(|name| plan::node_with_role(&project.source.cluster, "patroni", name))
+        .transpose()?;
     let Answers { observed, failures } = project.observe_answering().await?;
     let (from, to) = match live::switchover(&project.source, &observed, to.as_ref()) {
         Ok(wanted) => wanted,
@@ -77,13 +81,4 @@ async fn leads(project: &Project, to: &NodeName) -> Result<()> {
             Err(anyhow::Error::new(ended).context(hint))
         }
     }
-}
-
-/// The member of that name.
-fn member(cluster: &Cluster, name: &str) -> Result<NodeName, SelectionError> {
-    let members = || cluster.with_role("patroni").map(|(node, _)| node);
-    members().find(|node| node.as_str() == name).cloned().ok_or_else(|| {
-        let known: Vec<&str> = members().map(NodeName::as_str).collect();
-        SelectionError::Node { name: name.to_owned(), known: known.join(", ") }
-    })
 }

@@ -1,6 +1,7 @@
 //! `deploy redis`: moves its primary, for work on the machine under it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -13,12 +14,10 @@ use super::record;
 use super::who::{run_id, who};
 use super::{Global, nothing};
 use crate::apply::{self, HandOverError};
-use crate::cli::{Failover, Redis};
-use crate::cluster::{Cluster, NodeName};
+use crate::cli::{Move, Redis};
 use crate::exit::Exit;
 use crate::live;
 use crate::observe::Answers;
-use crate::plan::SelectionError;
 use crate::ui::{self, Hint};
 use crate::verdict::Verdict;
 use crate::{plan, verify};
@@ -32,15 +31,16 @@ pub async fn run(global: &Global, command: &Redis) -> Result<ExitCode> {
     }
 }
 
-async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
+async fn failover(global: &Global, args: &Move) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut project = Project::open(global, &args.target.inventory).await?;
-    let source = std::sync::Arc::clone(&project.source);
+    let source = Arc::clone(&project.source);
     if source.cluster.with_role("redis").next().is_none() {
         let hint = Hint("`redis.enabled: true` and nodes of kind `app` give it one".into());
         return Err(anyhow!("this cluster has no Redis").context(hint));
     }
-    let to = args.to.as_deref().map(|name| known(&source.cluster, name)).transpose()?;
+    let to =
+        args.to.as_deref().map(|name| plan::node_with_role(&source.cluster, "redis", name)).transpose()?;
     let Answers { observed, failures } = project.observe_answering().await?;
     let wanted = match live::redis_hand_over(&source, &observed, to.as_ref()) {
         Ok(wanted) => wanted,
@@ -94,15 +94,6 @@ async fn failover(global: &Global, args: &Failover) -> Result<ExitCode> {
         ));
     }
     Ok(if failed { Exit::Unverified.into() } else { ExitCode::SUCCESS })
-}
-
-/// The node of that name.
-fn known(cluster: &Cluster, name: &str) -> Result<NodeName, SelectionError> {
-    let nodes = || cluster.with_role("redis").map(|(node, _)| node);
-    nodes().find(|node| node.as_str() == name).cloned().ok_or_else(|| {
-        let known: Vec<&str> = nodes().map(NodeName::as_str).collect();
-        SelectionError::Node { name: name.to_owned(), known: known.join(", ") }
-    })
 }
 
 /// Moves the primary under the cluster's lock; how long writes have waited.

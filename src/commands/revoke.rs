@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::Global;
+use super::project::Project;
 use super::rotate_ca::{Ending, Steps, hand_over, opened};
 use crate::cli::RotateCa;
 use crate::cluster::NodeName;
@@ -21,20 +22,15 @@ pub async fn run(global: &Global, node: &str, args: &RotateCa) -> Result<ExitCod
     let made = project.require_next()?;
     ui::talk(&announcement(node, made));
     let mut steps = Steps::default();
-    for left in (0..hand_overs(made)).rev() {
-        let ended = hand_over(global, args, &mut project, &mut steps).await;
-        let last = left == 0 || args.step || !matches!(ended, Ok(Ending::Whole));
-        if last {
-            std::mem::take(&mut steps).tell(global);
-        }
-        let ending = ended?;
-        if args.dry_run {
-            return Ok(ExitCode::SUCCESS);
-        }
-        if ending == Ending::Part || (args.step && left > 0) {
-            ui::talk(&incomplete(node, &inventory, ending, left));
-            return Ok(ExitCode::SUCCESS);
-        }
+    let ended = go(global, args, &mut project, hand_overs(made), &mut steps).await;
+    steps.tell(global);
+    let (ending, left) = ended?;
+    if args.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if ending == Ending::Part || left > 0 {
+        ui::talk(&incomplete(node, &inventory, ending, left));
+        return Ok(ExitCode::SUCCESS);
     }
     let source = &project.source;
     let known = live::secrets_of(&source.cluster, &source.library, &NodeName::from(node));
@@ -42,6 +38,24 @@ pub async fn run(global: &Global, node: &str, args: &RotateCa) -> Result<ExitCod
         |name: &String| source.cluster.inventory.secrets.get(name).is_some_and(|one| one.outside().is_some());
     ui::talk(&passwords(node, &inventory, known, outside));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes up to `count` hand-overs, or one step of the first; how the last one ended, and how many are left behind it.
+async fn go(
+    global: &Global,
+    args: &RotateCa,
+    project: &mut Project,
+    count: usize,
+    steps: &mut Steps,
+) -> Result<(Ending, usize)> {
+    let mut left = count;
+    loop {
+        left -= 1;
+        let ending = hand_over(global, args, project, steps).await?;
+        if left == 0 || args.step || args.dry_run || ending == Ending::Part {
+            return Ok((ending, left));
+        }
+    }
 }
 
 /// How many hand-overs it takes. An authority that was `made` for it is enough; one that was on its way before may have

@@ -84,11 +84,14 @@ pub fn asks_for_plan(plan: &str) -> (Id, Call) {
 pub fn carried(observed: &Observed) -> Carried {
     let states = || observed.values().filter_map(|seen| seen.fields.get(&plan_id())?.get("state"));
     let any = |state: &str| states().any(|known| known == state);
-    match () {
-        () if any("overtaken") => Carried::Not,
-        () if any("begun") => Carried::Begun,
-        () if any("done") => Carried::Done,
-        () => Carried::Not,
+    if any("overtaken") {
+        Carried::Not
+    } else if any("begun") {
+        Carried::Begun
+    } else if any("done") {
+        Carried::Done
+    } else {
+        Carried::Not
     }
 }
 

@@ -62,7 +62,7 @@ pub fn switchover(
         return Ok((from.clone(), from));
     }
     let lag = source.cluster.inventory.patroni.maximum_lag_on_failover;
-    let ready: Vec<&str> = view.candidates(lag).map(|member| member.name.as_str()).collect();
+    let ready: Vec<&str> = view.candidates(lag).iter().map(|member| member.name.as_str()).collect();
     let (Some(first), named) = (ready.first(), ready.join(", ")) else {
         return refuse("no standby is ready to lead".into(), status());
     };
@@ -77,16 +77,21 @@ pub fn switchover(
 }
 
 impl ClusterView {
-    /// Who can lead next without losing anything: synchronous standbys, else replicas that are `lag` bytes behind at most.
-    fn candidates(&self, lag: u64) -> impl Iterator<Item = &Member> {
-        let synchronous = |member: &&Member| member.role == "sync_standby";
-        let any = self.members.iter().any(|member| synchronous(&member));
-        let behind = move |member: &Member| {
-            let runs = ["running", "streaming"].contains(&member.state.as_str());
-            let known = member.lag.as_ref().and_then(serde_json::Value::as_u64);
-            member.role == "replica" && runs && known.is_some_and(|bytes| bytes <= lag)
-        };
-        self.members.iter().filter(move |member| if any { synchronous(member) } else { behind(member) })
+    /// Who can lead next without losing anything: synchronous standbys, else replicas that are `lag` bytes behind at most, the
+    /// least behind first.
+    fn candidates(&self, lag: u64) -> Vec<&Member> {
+        let synchronous: Vec<&Member> =
+            self.members.iter().filter(|member| member.role == "sync_standby").collect();
+        if !synchronous.is_empty() {
+            return synchronous;
+        }
+        let behind = |member: &Member| member.lag.as_ref().and_then(serde_json::Value::as_u64);
+        let runs = |member: &Member| ["running", "streaming"].contains(&member.state.as_str());
+        let replicas = self.members.iter().filter(|member| member.role == "replica" && runs(member));
+        let mut ready: Vec<&Member> =
+            replicas.filter(|member| behind(member).is_some_and(|bytes| bytes <= lag)).collect();
+        ready.sort_by_key(|member| behind(member));
+        ready
     }
 }
 
@@ -182,6 +187,18 @@ mod tests {
         let refused =
             ("w3 is not ready to lead: it may lack what was acknowledged".to_owned(), "ready: w2".to_owned());
         assert_eq!(to(Some("w3")).unwrap_err(), refused);
+        let member = |name: &str, role: &str, lag: u64| Member {
+            name: name.into(),
+            role: role.into(),
+            state: "streaming".into(),
+            timeline: None,
+            lag: Some(lag.into()),
+        };
+        let members =
+            vec![member("w1", "leader", 0), member("w2", "replica", 900), member("w3", "replica", 16)];
+        let view = ClusterView { members, pause: false };
+        let ready = |lag| view.candidates(lag).iter().map(|member| member.name.as_str()).collect::<Vec<_>>();
+        assert_eq!((ready(1000), ready(100), ready(1)), (vec!["w3", "w2"], vec!["w3"], vec![]));
         let nobody = switchover(&source, &bare(&source, 13), None).unwrap_err();
         assert_eq!(nobody.what, "PostgreSQL has no leader");
     }

@@ -24,7 +24,7 @@ pub use inputs::{Inputs, differing};
 pub use phases::{Early, PHASES, Phase, Scope};
 pub use report::{ChangeReport, Report, Summary};
 pub use saved::{FORMAT as SAVED_FORMAT, Made, Saved, SavedChange, Stale};
-pub use select::{Hidden, Selection, SelectionError};
+pub use select::{Hidden, Selection, SelectionError, node_with_role};
 #[cfg(test)]
 pub(crate) use waves::arrange;
 

@@ -87,6 +87,15 @@ impl SelectionError {
     }
 }
 
+/// The node of that name, which runs `role`.
+pub fn node_with_role(cluster: &Cluster, role: &str, name: &str) -> Result<NodeName, SelectionError> {
+    let nodes = || cluster.with_role(role).map(|(node, _)| node);
+    nodes().find(|node| node.as_str() == name).cloned().ok_or_else(|| {
+        let known: Vec<&str> = nodes().map(NodeName::as_str).collect();
+        SelectionError::Node { name: name.to_owned(), known: known.join(", ") }
+    })
+}
+
 /// Changes of one phase that were left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hidden {

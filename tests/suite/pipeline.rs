@@ -301,7 +301,7 @@ pub fn ci_scripts(cluster: &mut Cluster) -> Result<String> {
     let (code, said) = script("apply.sh", &[&folder])?;
     ensure!(code == Some(0), "apply: {code:?} {said}");
     let log = std::fs::read_to_string(format!("{folder}/apply.log"))?;
-    ensure!(log.lines().all(|line| line.contains("Z ")) && log.contains(" made in"), "{log}");
+    ensure!(log.lines().all(|line| line.contains("Z ")) && log.contains("changes made in"), "{log}");
     let node = *cluster.of_kind("manager").first().context("no manager")?;
     cluster.on(node, &format!("echo '# by hand' >>{CONFIGURATION}"))?;
     let (code, said) = script("nightly.sh", &[])?;

@@ -39,11 +39,7 @@ pub fn hand_over(source: &Source, observed: &Observed, to: Option<&NodeName>) ->
         .filter(|node| linked(node).is_some())
         .max_by_key(|node| linked(node).map(|link| link.offset));
     let to = match to {
-        Some(to) if *to == from => from.clone(),
-        Some(to) if !replicas().any(|node| node == to) => {
-            let names: Vec<&str> = replicas().map(NodeName::as_str).collect();
-            return refuse(format!("{to} runs no Redis"), &format!("the others are {}", names.join(", ")));
-        }
+        Some(to) if *to == from => return Ok(HandOver { from, to: to.clone() }),
         Some(to) if linked(to).is_none() => {
             return refuse(format!("{to} is not linked to the primary"), status);
         }
@@ -54,13 +50,13 @@ pub fn hand_over(source: &Source, observed: &Observed, to: Option<&NodeName>) ->
         },
     };
     let version = |node: &NodeName| instance(observed, node).map(|seen| release(&seen.version));
-    let others = replicas().filter(|node| **node != to && linked(node).is_some());
-    match others.filter(|node| version(node) < version(&to)).map(NodeName::as_str).next() {
-        Some(older) if to != from => refuse(
+    let mut others = replicas().filter(|node| **node != to && linked(node).is_some());
+    match others.find(|node| version(node) < version(&to)) {
+        Some(older) => refuse(
             format!("{to} has a newer Redis than {older}, which could not copy its data"),
             &format!("bring {older} to the same release first, or name it with --to"),
         ),
-        _ => Ok(HandOver { from, to }),
+        None => Ok(HandOver { from, to }),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{at_home, primary, tell};
 use crate::cluster::NodeName;
 use crate::inventory::model::Redis;
 use crate::live::{LiveError, Observed, Placed, fields, text as decoded, token};
-use crate::render::{RenderError, Source};
+use crate::render::Source;
 use crate::resource::{Call, Change, Diff, Fields, Id, Order, Refusal, Verb, sha256};
 
 /// Directives that only a start reads.
@@ -137,7 +137,6 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Live
         all.extend(begin(source, node, &primary, seen).map(|change| (node.clone(), change)));
         let Some(instance) = instance(observed, node) else { continue };
         same_port(source, node, &instance)?;
-        holds_its_data(source, observed, node, &instance)?;
         for change in differences(source, observed, node, &instance)? {
             all.push((node.clone(), change));
         }
@@ -192,27 +191,16 @@ fn begin(source: &Source, node: &NodeName, primary: &NodeName, seen: &Fields) ->
 }
 
 /// A Redis is not given less memory than it has data: it would refuse every write, or throw keys away.
-fn holds_its_data(
-    source: &Source,
-    observed: &Observed,
-    node: &NodeName,
-    instance: &Instance,
-) -> Result<(), LiveError> {
-    let Some(seed) = text::seed(source, observed, node, "redis")? else { return Ok(()) };
-    let wanted = directives(&seed.content, &FIXED).into_iter().find(|(name, _)| name == "maxmemory");
-    let Some((_, wanted)) = wanted.filter(|(name, value)| instance.directives.get(name) != Some(value))
-    else {
-        return Ok(());
-    };
-    match wanted.parse::<u64>() {
-        Ok(bytes) if bytes > 0 && bytes < instance.used => Err(LiveError::Refused(Refusal {
+fn holds_its_data(node: &NodeName, instance: &Instance, maxmemory: &str) -> Result<(), Refusal> {
+    match maxmemory.parse::<u64>() {
+        Ok(bytes) if bytes > 0 && bytes < instance.used => Err(Refusal {
             what: format!(
                 "{node}: Redis has {} MB in use, and `maxmemory` would be {} MB",
                 instance.used >> 20,
                 bytes >> 20
             ),
             hint: "set `redis.maxmemory` to more, or delete keys first".into(),
-        })),
+        }),
         _ => Ok(()),
     }
 }
@@ -234,7 +222,7 @@ fn differences(
     observed: &Observed,
     node: &NodeName,
     instance: &Instance,
-) -> Result<Vec<Change>, RenderError> {
+) -> Result<Vec<Change>, LiveError> {
     let Some(seed) = text::seed(source, observed, node, "redis")? else { return Ok(Vec::new()) };
     let mut changes = Vec::new();
     // With the password that Redis knows, which may not be the one that comes with this step.
@@ -252,6 +240,9 @@ fn differences(
         let secret = name == PASSWORD;
         if if secret { seen == sha256(value.as_bytes()) } else { seen == value } {
             continue;
+        }
+        if name == "maxmemory" {
+            holds_its_data(node, instance, value)?;
         }
         words.push(format!("{name} {}", quoted(value)));
         kept.extend(adopt(&source.cluster.inventory.redis, name, seen));

@@ -11,7 +11,7 @@ mod users;
 mod tests;
 
 pub use hand_over::{HandOver, hand_over};
-pub use instance::{Instance, changes, foreign, has_begun, id, instance};
+pub use instance::{Instance, changes, foreign, id, instance};
 pub use sentinel::{
     Watch, changes as sentinel_changes, id as sentinel_id, user_changes as sentinel_user_changes, watch,
 };
@@ -19,6 +19,7 @@ pub use sentinel::{
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use self::instance::has_begun;
 use super::{Observed, Placed};
 use crate::cluster::NodeName;
 use crate::render::Source;

@@ -346,7 +346,7 @@ fn a_move_goes_to_the_replica_with_most_writes_or_where_it_is_asked_to() {
     assert_eq!(to(None).unwrap(), HandOver { from: "n2".into(), to: "n3".into() });
     assert_eq!(to(Some("n1")).unwrap().to.as_str(), "n1");
     assert_eq!(to(Some("n2")).unwrap(), HandOver { from: "n2".into(), to: "n2".into() });
-    assert_eq!(to(Some("n9")).unwrap_err().what, "n9 runs no Redis");
+    assert_eq!(to(Some("n9")).unwrap_err().what, "n9 is not linked to the primary");
     let mut newer = running(&source, &[]);
     let own = newer.get_mut(&NodeName::from("n3")).unwrap().fields.get_mut(&id()).unwrap();
     let said = crate::live::text(own, "said").unwrap().replace("redis_version:7.0.15", "redis_version:8.0.2");
