@@ -9,19 +9,31 @@ etcd_ctl() {
         --endpoints "$etcd_at" --command-timeout 5s --dial-timeout 2s "$@"
 }
 
-# etcd_probe CERTIFICATE DATA KEY : what this member says of the members, itself and KEY, a key in base64: all by one process.
-# Nothing is behind a name where it does not answer.
+# etcd_probe CERTIFICATE DATA KEY KNOWN : what this member says of the members, itself and KEY, a key in base64: all by one
+# process. Nothing is behind a name where it does not answer. Members that are not among the URLs of KNOWN are asked whether
+# they live.
 etcd_probe() {
     owned_probe etcd "$2"
+    if [ -d "$2/member/wal" ]; then echo log=yes; fi
     unit_ran etcd || return 0
     etcd_key=$3
+    etcd_known=$4
     etcd_at=https://127.0.0.1:2379/v3
     set -- -sS --fail --max-time 5 --cacert "${1%/*}/ca.crt" --cert "$1.crt" --key "$1.key"
-    printf 'members='
-    curl "$@" -d '{}' -w '\nstatus=' $etcd_at/cluster/member/list \
+    etcd_said=$(curl "$@" -d '{}' -w '\nstatus=' $etcd_at/cluster/member/list \
         --next "$@" -d '{}' -w '\nconfiguration=' $etcd_at/maintenance/status \
-        --next "$@" -d "{\"key\":\"$etcd_key\"}" $etcd_at/kv/range 2>/dev/null
-    echo
+        --next "$@" -d "{\"key\":\"$etcd_key\"}" $etcd_at/kv/range 2>/dev/null)
+    printf 'members=%s\n' "$etcd_said"
+    etcd_rest=$etcd_said etcd_silent=
+    while [ "$etcd_rest" != "${etcd_rest#*\"clientURLs\":\[\"}" ]; do
+        etcd_rest=${etcd_rest#*\"clientURLs\":\[\"}
+        etcd_url=${etcd_rest%%\"*}
+        case " $etcd_known " in
+        *" $etcd_url "*) ;;
+        *) curl "$@" --max-time 3 -o /dev/null "$etcd_url/health" 2>/dev/null || etcd_silent="$etcd_silent $etcd_url" ;;
+        esac
+    done
+    if [ -n "$etcd_silent" ]; then printf 'silent=%s\n' "${etcd_silent# }"; fi
 }
 
 # etcd_initial STATE MEMBERS URL : what only the first start reads.
@@ -41,33 +53,64 @@ etcd_bootstrap() {
     echo "ETCD_INITIAL_CLUSTER_TOKEN=$1" >>/run/deploy/etcd-initial.env
 }
 
-# etcd_join TOKEN CERTIFICATE ENDPOINTS NAME URL STALE-ID DATA : the cluster takes this node in; refused joins are retried
-# because a quorum wants five quiet seconds between two changes of its membership. DATA of an earlier membership is set aside.
+# etcd_join TOKEN CERTIFICATE ENDPOINTS NAME URL STALE-IDS DATA : the cluster lets go of STALE-IDS and takes this node in; what is
+# refused is retried because a quorum wants five quiet seconds between two changes of its membership. DATA that is not, or no
+# longer, of a membership is set aside.
 etcd_join() {
     owned_claim etcd "$1"
+    etcd_ran=
     if [ -n "$7" ]; then
         etcd_members=$(etcd_ctl "$2" "$3" member list) || return 1
-        if printf '%s\n' "$etcd_members" | awk -F', ' -v url="$5" '$4 == url && $3 != "" { found = 1 } END { exit !found }'; then
+        if [ -d "$7/member/wal" ] &&
+            printf '%s\n' "$etcd_members" | awk -F', ' -v url="$5" '$4 == url && $3 != "" { found = 1 } END { exit !found }'; then
             echo "it is a member after all: what it has stays"
             return 1
         fi
+        case $(systemctl is-active etcd) in active | activating) etcd_ran=yes ;; esac
         systemctl stop etcd
         rm -rf -- "$7.left"
         mv -- "$7" "$7.left"
     fi
-    if [ -n "$6" ]; then etcd_ctl "$2" "$3" member remove "$6"; fi
-    etcd_tries=0
+    for etcd_stale in $6; do
+        etcd_again "$2" "$3" member remove "$etcd_stale" || return 1
+    done
     # A run that was killed behind this has done it.
-    until etcd_ctl "$2" "$3" member list |
-        awk -F', ' -v url="$5" -v stale="$6" '$4 == url && $1 != stale { found = 1 } END { exit !found }' ||
-        etcd_ctl "$2" "$3" member add "$4" --peer-urls="$5" >/dev/null; do
+    if ! etcd_ctl "$2" "$3" member list |
+        awk -F', ' -v url="$5" -v stale=" $6 " '$4 == url && !index(stale, " " $1 " ") { found = 1 } END { exit !found }'; then
+        etcd_room "$2" "$3" || return 1
+        etcd_again "$2" "$3" member add "$4" --peer-urls="$5" || return 1
+    fi
+    etcd_members=$(etcd_ctl "$2" "$3" member list) || return 1
+    etcd_initial existing "$(printf '%s\n' "$etcd_members" | awk -F', ' -v name="$4" -v url="$5" '
+        { known = $3 == "" ? "member" NR : $3; printf "%s%s=%s", sep, ($4 == url ? name : known), $4; sep = "," }')" "$5"
+    if [ -n "$etcd_ran" ]; then systemctl start --no-block etcd; fi
+}
+
+# etcd_again CERTIFICATE ENDPOINTS ARGUMENT… : a change of the membership, until it is taken.
+etcd_again() {
+    etcd_tries=0
+    until etcd_ctl "$@" >/dev/null; do
         etcd_tries=$((etcd_tries + 1))
         [ $etcd_tries -lt 15 ] || return 1
         sleep 1
     done
-    etcd_members=$(etcd_ctl "$2" "$3" member list) || return 1
-    etcd_initial existing "$(printf '%s\n' "$etcd_members" | awk -F', ' -v name="$4" -v url="$5" '
-        { known = $3 == "" ? "member" NR : $3; printf "%s%s=%s", sep, ($4 == url ? name : known), $4; sep = "," }')" "$5"
+}
+
+# etcd_room CERTIFICATE ENDPOINTS : with one member more, which does not answer yet, there still is a quorum.
+etcd_room() {
+    etcd_tries=0
+    until
+        etcd_all=$(etcd_ctl "$1" "$2" member list | grep -c .)
+        etcd_well=$(etcd_ctl "$1" "$2" endpoint health --cluster 2>&1 | grep -c ' is healthy')
+        [ "$etcd_well" -ge $(((etcd_all + 1) / 2 + 1)) ]
+    do
+        etcd_tries=$((etcd_tries + 1))
+        if [ $etcd_tries -ge 5 ]; then
+            echo "$etcd_well of $etcd_all members of etcd answer: one more now, and its quorum would be gone; mend or remove those that do not"
+            return 1
+        fi
+        sleep 1
+    done
 }
 
 # etcd_remove CERTIFICATE ID

@@ -74,15 +74,34 @@ pub fn probe(source: &Source, node: &NodeName) -> Call {
     Call::new("members_probe", [certificate, address, mount].into_iter().chain(directories))
 }
 
-/// Refuses to leave the leader behind: HAProxy would lead to no member that takes writes, and nobody would take its place,
-/// because it still leads.
-pub fn leader_stays(source: &Source, observed: &Observed) -> Result<(), Refusal> {
-    let view = ClusterView::read(source, observed);
-    let Some(leader) = view.as_ref().and_then(ClusterView::leader) else { return Ok(()) };
-    if source.cluster.with_role("patroni").any(|(node, _)| node.as_str() == leader.name) {
-        return Ok(());
+/// Refuses to leave a member behind that runs: HAProxy would not know it, and it may lead, or be the only one that may lead
+/// next. One whose machine is lost is listed until its ttl is over.
+pub fn nobody_left(source: &Source, observed: &Observed) -> Result<(), Refusal> {
+    let view = ClusterView::read(source, observed).unwrap_or_default();
+    let stays =
+        |member: &&Member| source.cluster.with_role("patroni").any(|(node, _)| node.as_str() == member.name);
+    let leads = |member: &&Member| view.leader() == Some(member);
+    let left: Vec<&str> = view
+        .members
+        .iter()
+        .filter(|member| !stays(member) && !leads(member))
+        .map(|member| member.name.as_str())
+        .collect();
+    if let [first, ..] = left[..] {
+        return Err(Refusal {
+            what: format!(
+                "{} runs PostgreSQL in this cluster, and the inventory no longer has it as a member: it may become the \
+                 only one that can lead next",
+                left.join(", ")
+            ),
+            hint: format!(
+                "stop it first: `ssh {first} systemctl disable --now patroni`; a machine that is lost is forgotten after \
+                 patroni.ttl"
+            ),
+        });
     }
-    let to = view.iter().flat_map(|view| &view.members).find(|member| member.role == "sync_standby");
+    let Some(leader) = view.leader().filter(|leader| !stays(leader)) else { return Ok(()) };
+    let to = view.members.iter().find(|member| member.role == "sync_standby");
     let to = to.map_or_else(|| "MEMBER".to_owned(), |member| member.name.clone());
     Err(Refusal {
         what: format!("{} leads PostgreSQL, and the inventory no longer has it as a member", leader.name),
@@ -157,17 +176,27 @@ mod tests {
     use crate::live::tests::{INVENTORY, bare, running, source, source_of};
 
     #[test]
-    fn a_leader_that_would_leave_is_refused() {
+    fn a_member_that_would_be_left_behind_is_refused() {
         let observed = running(&source(), 13, &serde_json::json!({}));
-        assert_eq!(leader_stays(&source(), &observed), Ok(()));
-        let without = |node: &str| {
-            let line = |line: &&str| !line.trim_start().starts_with(&format!("{node}:"));
-            source_of(&INVENTORY.lines().filter(line).collect::<Vec<_>>().join("\n"))
+        assert_eq!(nobody_left(&source(), &observed), Ok(()));
+        let without = |nodes: &[&str]| {
+            let line =
+                |line: &&str| !nodes.iter().any(|node| line.trim_start().starts_with(&format!("{node}:")));
+            let more = "  w4: { kind: worker, address: 10.1.0.24 }\n  w5: { kind: worker, address: 10.1.0.25 }\npatroni:";
+            let kept = INVENTORY.lines().filter(line).collect::<Vec<_>>().join("\n");
+            source_of(&kept.replace("patroni:", more))
         };
-        let refusal = leader_stays(&without("w1"), &observed).unwrap_err();
+        let refusal = nobody_left(&without(&["w1"]), &observed).unwrap_err();
         assert!(refusal.what.contains("w1 leads PostgreSQL"), "{refusal:?}");
         assert!(refusal.hint.ends_with("--to w2`"), "{refusal:?}");
-        assert_eq!(leader_stays(&without("w3"), &observed), Ok(()));
-        assert_eq!(leader_stays(&without("w1"), &bare(&source(), 13)), Ok(()), "nobody leads yet");
+        // Whoever leads could hand over to none but those that stay.
+        for (nodes, named) in
+            [(&["w3"][..], "w3 runs"), (&["w1", "w2"], "w2 runs"), (&["w2", "w3"], "w2, w3 runs")]
+        {
+            let refusal = nobody_left(&without(nodes), &observed).unwrap_err();
+            assert!(refusal.what.starts_with(named), "{refusal:?}");
+            assert!(refusal.hint.contains("disable --now patroni"), "{refusal:?}");
+        }
+        assert_eq!(nobody_left(&without(&["w1"]), &bare(&source(), 13)), Ok(()), "nobody runs yet");
     }
 }

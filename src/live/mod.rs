@@ -140,7 +140,7 @@ pub fn changes(
     match phase {
         "etcd" => Ok((etcd::changes(source, observed)?, Vec::new())),
         "patroni" => {
-            members::leader_stays(source, observed)?;
+            members::nobody_left(source, observed)?;
             members::mounted(source, observed)?;
             let mut all = members::ownership(source, observed)?;
             let (configuration, notes) = dynamic::changes(source, observed)?;

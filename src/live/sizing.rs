@@ -13,6 +13,8 @@ pub fn parameters(inventory: &Inventory, ram_mib: u64, cores: u32) -> BTreeMap<S
     let shared = ram / 4;
     // KiB; a sort or hash may use it several times over in one query.
     let work_mem = ((ram - shared) * 1024 / u64::from(wanted.max_connections) / 2).clamp(1024, 131_072);
+    let (ttl, ..) = inventory.patroni.timings();
+    let lost = format!("{}s", (ttl / 2).max(10));
     let mut all: BTreeMap<String, String> = [
         ("autovacuum_max_workers", "3".to_owned()),
         ("checkpoint_completion_target", "0.9".into()),
@@ -59,8 +61,11 @@ pub fn parameters(inventory: &Inventory, ram_mib: u64, cores: u32) -> BTreeMap<S
         ("wal_keep_size", "1GB".into()),
         ("wal_level", if wanted.logical_replication { "logical" } else { "replica" }.into()),
         ("wal_log_hints", "on".into()),
+        // A standby that is lost, or its leader, is seen to be within this; PostgreSQL's own 60 s would hold writes for that long.
+        ("wal_receiver_timeout", lost.clone()),
         // A standby that lost its leader tries the next one after this, not after the default 5 s.
         ("wal_retrieve_retry_interval", "1s".into()),
+        ("wal_sender_timeout", lost),
         ("work_mem", format!("{work_mem}kB")),
     ]
     .into_iter()

@@ -1,19 +1,20 @@
 //! The resources of one node, built from the manifests of its roles.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::context::Facts;
 use super::engine::{RenderError, Renderer};
 use super::rules::{Edge, edges};
 use super::{Source, applications};
-use crate::cluster::{Node, NodeName};
+use crate::cluster::{Node, NodeName, bracketed};
 use crate::inventory::model::Scalar;
 use crate::pki::{self, LeafRequest, San};
 use crate::resource::{
     Certificate, Directory, File, Leftovers, Live, Order, Packages, Resource, Retired, SYSCTL_FILE, Sysctl,
     Unit,
 };
-use crate::role::{Layout, Manifest, Stage, Takes};
+use crate::role::{Layout, Manifest, ServedPort, Stage, Takes};
 
 /// The first port that the kernel gives to outgoing connections, where a role widens what it has for them.
 const LOCAL_PORTS: u16 = 10_240;
@@ -90,7 +91,7 @@ impl<'a> Builder<'a> {
         let mut seen = BTreeSet::new();
         all.retain(|resource| seen.insert(resource.id()));
         for unit in &manifest.units {
-            all.push(Box::new(unit_of(manifest, unit, &more)));
+            all.push(Box::new(unit_of(manifest, unit, self.node.address, &more)));
         }
         Ok(all)
     }
@@ -256,7 +257,7 @@ pub fn authority_path(certificate: &str) -> String {
 }
 
 /// A unit with the files that it takes by restart and by reload; `more` of the latter.
-fn unit_of(manifest: &Manifest, unit: &crate::role::Unit, more: &[String]) -> Unit {
+fn unit_of(manifest: &Manifest, unit: &crate::role::Unit, address: IpAddr, more: &[String]) -> Unit {
     let first = manifest.units.first().map(|unit| unit.name.as_str());
     let reads = |named: &Option<String>| named.as_deref().or(first) == Some(unit.name.as_str());
     let mut files: BTreeMap<&str, Takes> = BTreeMap::new();
@@ -281,6 +282,12 @@ fn unit_of(manifest: &Manifest, unit: &crate::role::Unit, more: &[String]) -> Un
         let paths = files.iter().filter(|(_, takes)| **takes == wanted);
         paths.map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>()
     };
+    let shown = unit.reload_until_served.and_then(|port| {
+        let mut all = manifest.certificates.iter();
+        let certificate =
+            all.find(|one| one.served.iter().any(|served| served.port == ServedPort::One(port)))?;
+        Some([format!("{}:{port}", bracketed(address)), format!("{}.crt", certificate.path)])
+    });
     Unit {
         name: unit.name.clone(),
         no_block: unit.no_block,
@@ -288,6 +295,7 @@ fn unit_of(manifest: &Manifest, unit: &crate::role::Unit, more: &[String]) -> Un
         clients: unit.clients,
         restart_on: with(Takes::Restart),
         reload_on: with(Takes::Reload).into_iter().chain(more.iter().cloned()).collect(),
+        shown,
     }
 }
 

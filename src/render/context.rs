@@ -91,6 +91,9 @@ pub fn node_context(source: &Source, name: &NodeName, node: &Node, facts: &Facts
     context["patroni"]["ttl"] = json!(ttl);
     context["patroni"]["loop_wait"] = json!(loop_wait);
     context["patroni"]["retry_timeout"] = json!(retry_timeout);
+    let (heartbeat, election) = cluster.inventory.etcd.timings(cluster.inventory.patroni.failover);
+    context["etcd"]["heartbeat_interval"] = json!(heartbeat);
+    context["etcd"]["election_timeout"] = json!(election);
     let version = facts.postgresql();
     context["postgresql"]["version"] = json!(version);
     context["postgresql"]["bin_dir"] = json!(format!("/usr/lib/postgresql/{version}/bin"));

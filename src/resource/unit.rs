@@ -21,6 +21,8 @@ pub struct Unit {
     pub restart_on: Vec<String>,
     /// Files that it takes by a reload.
     pub reload_on: Vec<String>,
+    /// Where a reload has to show, and which certificate; it is repeated until it does.
+    pub shown: Option<[String; 2]>,
 }
 
 impl Unit {
@@ -31,7 +33,8 @@ impl Unit {
     fn call(&self, function: &'static str) -> Call {
         let [restart, reload] = self.files();
         let block = if self.no_block { "no-block" } else { "wait" };
-        Call::new(function, [self.name.clone(), restart, reload, block.into()])
+        let shown = self.shown.iter().filter(|_| function == "unit_reload").flatten().cloned();
+        Call::new(function, [self.name.clone(), restart, reload, block.into()].into_iter().chain(shown))
     }
 
     /// Whether it runs, or is on its way and need not be waited for.
@@ -122,6 +125,7 @@ mod tests {
             clients: true,
             restart_on: vec!["/etc/systemd/system/haproxy.service.d/10-deploy.conf".into()],
             reload_on: vec!["/etc/haproxy/haproxy.cfg".into(), "/etc/haproxy/tls/server.pem".into()],
+            shown: None,
         };
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let changing: BTreeSet<Id> = changing.iter().cloned().collect();
@@ -308,6 +312,26 @@ mod tests {
             "daemon-reload",
         ];
         assert_eq!(asked[1..5], expected);
+    }
+
+    #[test]
+    fn a_reload_is_repeated_until_its_port_shows_the_certificate() {
+        let root = tempfile::tempdir().unwrap();
+        let (at, script) =
+            (root.path().display(), "sleep() { :; }\nunit_reload a '' '/no/file' wait 10.0.0.1:8008 new\n");
+        let systemctl = "[ $1 != show ] || printf 'ActiveState=active\\nNeedDaemonReload=no\\nUnitFileState=enabled\\n\\n'";
+        let served = |from: usize| {
+            let _ = std::fs::remove_file(root.path().join("asked"));
+            let openssl = format!(
+                "case $* in s_client*) ;; 'x509 -in new') echo new ;;
+                x509) if [ \"$(grep -c reload {at}/asked)\" -ge {from} ]; then echo new; else echo old; fi ;; esac"
+            );
+            crate::stand_in::program(&root.path().join("openssl"), &openssl);
+            let (_, asked) = on_node(root.path(), systemctl, &format!("units_ready a '' ''\n{script}"));
+            asked.iter().filter(|line| line.starts_with("reload")).count()
+        };
+        assert_eq!([served(1), served(2), served(3)], [1, 2, 3]);
+        assert_eq!(served(100), 9, "its check will tell");
     }
 
     #[test]

@@ -252,10 +252,26 @@ unit_restart() {
     unit_start "$1" "$2" "$3" wait runs
 }
 
+# unit_reload UNIT "RESTART FILE…" "RELOAD FILE…" wait|no-block [ADDRESS:PORT CERTIFICATE] : and again until that certificate is
+# served there. One that never is will be told of by its check.
 unit_reload() {
     unit_block wait
     unit_enable "$1"
     unit_known "$3"
     unit_do reload "$1"
+    if [ $# -gt 4 ]; then
+        unit_tries=0
+        until unit_shows "$5" "$6" || [ $unit_tries -ge 25 ]; do
+            unit_tries=$((unit_tries + 1))
+            sleep 1
+            [ $((unit_tries % 3)) -ne 0 ] || unit_do reload "$1"
+        done
+    fi
     unit_stamp "$1" reload "$UNIT_KNOWN"
+}
+
+# unit_shows ADDRESS:PORT CERTIFICATE : whether it is served there.
+unit_shows() {
+    unit_served=$(timeout 8 openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509 2>/dev/null)
+    [ "$unit_served" = "$(openssl x509 -in "$2")" ]
 }

@@ -9,7 +9,7 @@ use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value, escape_formatter};
 use serde_json::{Value as Json, json};
 
-use super::{Library, Manifest, Takes};
+use super::{Library, Manifest, ServedPort, Takes};
 use crate::inventory::model;
 
 fn library() -> Library {
@@ -111,7 +111,7 @@ fn context(role: &Manifest, debian: u8, ipv6: bool) -> Value {
         "applications": applications,
         "own_certificates": ipv6.then_some("/etc/haproxy/applications/certificates"),
         "roles": roles,
-        "etcd": model::Etcd::default(),
+        "etcd": model::Etcd { heartbeat_interval: Some(250), election_timeout: Some(2500), ..model::Etcd::default() },
         "patroni": patroni,
         "postgresql": postgresql,
         "haproxy": model::Haproxy { connection_rate_limit: ipv6.then_some(20), ..model::Haproxy::default() },
@@ -231,6 +231,17 @@ fn patroni_comes_with_the_driver_of_etcd() {
     assert!(
         patroni.packages.iter().any(|package| package.name == "python3-etcd" && package.debian.is_none())
     );
+}
+
+#[test]
+fn a_reload_waits_for_ports_that_serve_a_certificate() {
+    for role in library().roles.values() {
+        let served = role.certificates.iter().flat_map(|certificate| &certificate.served);
+        let ports: Vec<ServedPort> = served.map(|served| served.port).collect();
+        for port in role.units.iter().filter_map(|unit| unit.reload_until_served) {
+            assert!(ports.contains(&ServedPort::One(port)), "role {}: {port} serves nothing", role.role);
+        }
+    }
 }
 
 #[test]

@@ -180,6 +180,9 @@ pub struct Unit {
     /// It runs for as long as the machine does; false for one that does its work at boot and ends.
     #[serde(default = "yes")]
     pub running: bool,
+    /// A port of it: a reload is repeated until the certificate that is on disk is served there.
+    #[serde(default)]
+    pub reload_until_served: Option<u16>,
     /// The phase in which it is stopped on a node that has lost the role; without one it is left as it is.
     #[serde(default)]
     pub retired_in: Option<String>,

@@ -52,17 +52,22 @@ fn title(cluster: &Cluster, what: &str) -> String {
 
 pub fn leader_killed(cluster: &mut Cluster) -> Result<String> {
     let leader = cluster.leader()?;
-    let note = drill(
+    let note = machine_killed(cluster, "leader's machine killed", &leader)?;
+    ensure!(cluster.leader()? != leader, "{leader} still leads");
+    Ok(note)
+}
+
+/// Any machine's power is lost, and comes back.
+pub fn machine_killed(cluster: &Cluster, what: &str, node: &str) -> Result<String> {
+    drill(
         cluster,
-        &title(cluster, "leader's machine killed"),
+        &title(cluster, what),
         node_loss(cluster),
         SLACK,
         Duration::from_secs(1),
-        || cluster.lab("kill", &[&leader]),
-        || cluster.lab("start", &[&leader]),
-    )?;
-    ensure!(cluster.leader()? != leader, "{leader} still leads");
-    Ok(note)
+        || cluster.lab("kill", &[node]),
+        || cluster.lab("start", &[node]),
+    )
 }
 
 pub fn leader_cut(cluster: &mut Cluster) -> Result<String> {
@@ -185,8 +190,10 @@ pub fn services_killed(cluster: &mut Cluster) -> Result<String> {
         Duration::ZERO,
         Duration::ZERO,
         || {
-            for (node, unit) in [(app, "pgbouncer"), (manager, "haproxy"), (manager, "etcd")] {
-                back.push(format!("{unit} {:.1} s", killed(cluster, node, unit)?.as_secs_f64()));
+            // A member of etcd that led is ready again when another one was elected.
+            for (node, unit, limit) in [(app, "pgbouncer", 3), (manager, "haproxy", 3), (manager, "etcd", 6)]
+            {
+                back.push(format!("{unit} {:.1} s", killed(cluster, node, unit, limit)?.as_secs_f64()));
             }
             Ok(())
         },
@@ -199,8 +206,8 @@ pub fn services_killed(cluster: &mut Cluster) -> Result<String> {
     Ok(format!("{note}; back after: {}", back.join(", ")))
 }
 
-/// Kills the main process of a unit; how long until it runs again.
-fn killed(cluster: &Cluster, node: &str, unit: &str) -> Result<Duration> {
+/// Kills the main process of a unit; how long until it runs again, which may take `limit` seconds.
+fn killed(cluster: &Cluster, node: &str, unit: &str, limit: u64) -> Result<Duration> {
     let pid = cluster.on(node, &format!("systemctl show -p MainPID --value {unit}"))?;
     cluster.on(node, &format!("kill -KILL {pid}"))?;
     let begun = Instant::now();
@@ -209,8 +216,8 @@ fn killed(cluster: &Cluster, node: &str, unit: &str) -> Result<Duration> {
     );
     while cluster.on(node, &again).is_err() {
         ensure!(
-            begun.elapsed() < Duration::from_secs(3),
-            "{node}: {unit} was killed and is not back within 3 s"
+            begun.elapsed() < Duration::from_secs(limit),
+            "{node}: {unit} was killed and is not back within {limit} s"
         );
         sleep(Duration::from_millis(100));
     }

@@ -53,11 +53,13 @@ pub fn grown(cluster: &mut Cluster) -> Result<String> {
     cluster.settled()?;
     let leader = cluster.leader()?;
     let followers: Vec<&str> = cluster.of_kind("worker").into_iter().filter(|node| *node != leader).collect();
+    let first = followers.first().copied().context("nobody follows")?;
     let followers = followers.join(", ");
     for (roles, because) in [
         ("sentinel: { on: [m1, a1, a2] }", "of the 3 Sentinels that run, only 1 would stay"),
         ("redis: { on: [w1, w2] }", "is no Redis node of the inventory"),
         (&format!("patroni: {{ on: [{followers}] }}"), "leads PostgreSQL"),
+        (&format!("patroni: {{ on: [{leader}, {first}] }}"), "systemctl disable --now patroni"),
     ] {
         cluster.write(&[("roles", roles)])?;
         let refused = cluster.refuse(&["plan"], &[because, "hint:"]);

@@ -29,6 +29,7 @@ mod figures;
 mod guards;
 mod held;
 mod left;
+mod lost;
 mod midway;
 mod nodes;
 mod outsider;

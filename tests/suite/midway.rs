@@ -131,7 +131,7 @@ fn last(cluster: &Cluster, kind: &str) -> Result<String> {
 fn turn(cluster: &Cluster) -> Result<()> {
     let parameters = "max_locks_per_transaction: 112, log_min_duration_statement: 700";
     cluster.write(&[
-        ("etcd", "heartbeat_interval: 260"),
+        ("etcd", "heartbeat_interval: 95"),
         ("haproxy", "max_connections: 2000\ncheck_interval: 320"),
         ("kernel", "sysctl: { net.core.somaxconn: 8200 }"),
         ("pgbouncer", "max_client_conn: 6000\ndefault_pool_size: 25"),

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::shape::Shape;
-use crate::{Run, applications, clients, eight, redis, virtual_ip};
+use crate::{Run, applications, clients, eight, lost, redis, virtual_ip};
 
 pub const SCENARIOS: &[(&str, Run)] = &[
     ("deploy", eight::deploy),
@@ -14,6 +14,11 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("applications-requests", applications::requests),
     ("applications-switched", applications::switched),
     ("applications-node-away", applications::node_away),
+    ("standby-killed", lost::standby_killed),
+    ("both-leaders-killed", lost::both_leaders_killed),
+    ("etcd-data-lost", lost::etcd_data),
+    // The last one: the machines are others behind it.
+    ("replaced", lost::replaced),
 ];
 
 pub fn lab() -> Cluster {

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Etcd {
-    /// Interval of the leader's heartbeat, in milliseconds; about one round trip between members.
+    /// Interval of the leader's heartbeat, in milliseconds; about one round trip between members. 250, and 100 with
+    /// `patroni.failover: fast`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 5000))]
-    pub heartbeat_interval: u32,
+    pub heartbeat_interval: Option<u32>,
     /// How long a member waits for a heartbeat before it stands for election, in milliseconds; ten heartbeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 50, max = 50000))]
-    pub election_timeout: u32,
+    pub election_timeout: Option<u32>,
     /// Size that the store may grow to, in MiB.
     #[schemars(range(min = 64, max = 8192))]
     pub quota_mib: u32,
@@ -23,7 +26,19 @@ pub struct Etcd {
 
 impl Default for Etcd {
     fn default() -> Self {
-        Self { heartbeat_interval: 250, election_timeout: 2500, quota_mib: 2048, compaction_hours: 1 }
+        Self { heartbeat_interval: None, election_timeout: None, quota_mib: 2048, compaction_hours: 1 }
+    }
+}
+
+impl Etcd {
+    /// Milliseconds as asked for: (heartbeat, election).
+    pub fn timings(&self, failover: Failover) -> (u32, u32) {
+        let usual = match failover {
+            Failover::Calm => 250,
+            Failover::Fast => 100,
+        };
+        let heartbeat = self.heartbeat_interval.unwrap_or(usual);
+        (heartbeat, self.election_timeout.unwrap_or_else(|| heartbeat.saturating_mul(10)))
     }
 }
 
@@ -34,7 +49,7 @@ pub enum Failover {
     /// ttl 30, loop_wait 10, retry_timeout 10: rides out a slow network; writes again within 33 s.
     #[default]
     Calm,
-    /// ttl 10 (20 from Patroni 4 on, which takes no less), loop_wait 2, retry_timeout 3.
+    /// ttl 10 (20 from Patroni 4 on, which takes no less), loop_wait 2, retry_timeout 3; etcd elects within 2 s.
     Fast,
 }
 

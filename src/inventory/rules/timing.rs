@@ -20,7 +20,22 @@ pub fn check(inventory: &Inventory, found: &mut Findings<'_>) {
             format!("set `patroni.ttl` to {least} or more, or lower the other two"),
         );
     }
-    let (heartbeat, election) = (inventory.etcd.heartbeat_interval, inventory.etcd.election_timeout);
+    let (heartbeat, election) = inventory.etcd.timings(inventory.patroni.failover);
+    let longest = 2 * u64::from(election) + 1000;
+    if u64::from(retry_timeout) * 1000 < longest {
+        let seconds = longest.div_ceil(1000);
+        found.first(
+            &[&["etcd", "election_timeout"], &["etcd", "heartbeat_interval"], &["patroni", "retry_timeout"]],
+            format!(
+                "retry_timeout {retry_timeout} s is less than an election of etcd may take, 2 × {election} ms and a \
+                 second: losing etcd's leader would cost the one of PostgreSQL too"
+            ),
+            format!(
+                "set `patroni.retry_timeout` to {seconds} or more, or `etcd.election_timeout` to {} or less",
+                (u64::from(retry_timeout) * 1000).saturating_sub(1000) / 2
+            ),
+        );
+    }
     let least = heartbeat.saturating_mul(HEARTBEATS);
     if election < least {
         found.first(
