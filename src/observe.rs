@@ -214,11 +214,12 @@ async fn ask(host: &dyn Host, calls: &[(Id, Call)]) -> Result<Observation, Obser
     let reply = host.run(Exec::script(script(calls), DEADLINE)).await?;
     let node = host.name().to_owned();
     if reply.stdout.lines().next_back() != Some("#end") {
-        let mut stderr = reply.stderr.trim().to_owned();
-        if stderr.is_empty() {
-            stderr = format!("status {:?}", reply.status);
-        }
-        return Err(ObserveError::Probe { node, stderr });
+        let said = reply.stderr.trim().to_owned();
+        let or = |what: String| if said.is_empty() { what } else { said };
+        return Err(match reply.status {
+            None => Failure::Lost { node, reason: or("it ended in the middle of an answer".into()) }.into(),
+            Some(status) => ObserveError::Probe { node, stderr: or(format!("status {status}")) },
+        });
     }
     let facts = facts(&node, &reply.stdout)?;
     Ok(Observation { facts, fields: sections(&reply.stdout, calls) })

@@ -206,9 +206,14 @@ fn as_a_whole(view: &View<'_>, found: &PostgresqlStatus, notes: &mut Notes) {
 fn alone(view: &View<'_>, found: &PostgresqlStatus, member: &PostgresqlMember, notes: &mut Notes) {
     let node = Some(&member.name);
     if !member.in_inventory {
-        let command =
-            found.leader.as_ref().map_or_else(String::new, |leader| view.remedies.patronictl(leader, "list"));
-        notes.warning(node, "is a member of PostgreSQL and not in the inventory", command);
+        let stop = view.remedies.on(&member.name, "systemctl disable --now patroni");
+        if found.leader.as_ref() == Some(&member.name) {
+            let what = "leads PostgreSQL and is not in the inventory: HAProxy does not know it";
+            notes.critical(node, what, view.remedies.patronictl(&member.name, "switchover"));
+        } else {
+            let what = "is a member of PostgreSQL and not in the inventory: it may be the only one that can lead next";
+            notes.warning(node, what, stop);
+        }
         return;
     }
     if !view.speaks(&member.name) {

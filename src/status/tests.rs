@@ -197,7 +197,7 @@ fn each_fault_is_named_with_its_command() {
             "no standby is synchronous: the loss of the leader now would lose its last transactions",
             "Patroni is paused: it fails over nothing",
             "w1: some parameters wait for a restart of PostgreSQL",
-            "w9: is a member of PostgreSQL and not in the inventory",
+            "w9: is a member of PostgreSQL and not in the inventory: it may be the only one that can lead next",
             "m1: its etcd is not healthy",
             "a1: 4 clients of PgBouncer wait for a server, the first for 7 s",
             "a1: PgBouncer holds back the clients of app",

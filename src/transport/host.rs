@@ -101,7 +101,10 @@ impl Failure {
     pub fn hint(&self) -> String {
         match self {
             Self::Unreachable { login, .. } => {
-                format!("try `{login} true`; it must work without a question")
+                format!(
+                    "try `{login} true`; it must work without a question. Where the machine is lost for good, put a fresh \
+                     one in its place: `apply` makes it what the lost one was"
+                )
             }
             Self::HostKey { known_as, login, .. } => {
                 format!(

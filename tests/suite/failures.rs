@@ -52,17 +52,17 @@ fn title(cluster: &Cluster, what: &str) -> String {
 
 pub fn leader_killed(cluster: &mut Cluster) -> Result<String> {
     let leader = cluster.leader()?;
-    let note = machine_killed(cluster, "leader's machine killed", &leader)?;
+    let note = machine_killed(cluster, "leader's machine killed", &leader, node_loss(cluster))?;
     ensure!(cluster.leader()? != leader, "{leader} still leads");
     Ok(note)
 }
 
 /// Any machine's power is lost, and comes back.
-pub fn machine_killed(cluster: &Cluster, what: &str, node: &str) -> Result<String> {
+pub fn machine_killed(cluster: &Cluster, what: &str, node: &str, promise: Duration) -> Result<String> {
     drill(
         cluster,
         &title(cluster, what),
-        node_loss(cluster),
+        promise,
         SLACK,
         Duration::from_secs(1),
         || cluster.lab("kill", &[node]),

@@ -35,14 +35,20 @@ pub fn standby_killed(cluster: &mut Cluster) -> Result<String> {
     let standby = cluster.member("Sync Standby")?;
     lead_etcd(cluster, &standby)?;
     let title = "machine of the synchronous standby and of etcd's leader killed";
-    failures::machine_killed(cluster, title, &standby)
+    failures::machine_killed(cluster, title, &standby, Duration::from_secs(13))
 }
 
 /// The same of PostgreSQL's leader.
 pub fn both_leaders_killed(cluster: &mut Cluster) -> Result<String> {
     let leader = cluster.leader()?;
     lead_etcd(cluster, &leader)?;
-    failures::machine_killed(cluster, "machine of both leaders, PostgreSQL's and etcd's, killed", &leader)
+    let promise = failures::node_loss(cluster) + Duration::from_secs(3);
+    failures::machine_killed(
+        cluster,
+        "machine of both leaders, PostgreSQL's and etcd's, killed",
+        &leader,
+        promise,
+    )
 }
 
 /// A member of etcd whose data was deleted joins anew, whatever folders it has made meanwhile.
