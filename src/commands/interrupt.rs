@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM during a run: the first one lets it end before its next step, the next one ends the program at once.
+//! SIGINT, SIGTERM and SIGHUP during a run: the first one lets it end before its next step, the next one ends the program at
+//! once. But for SIGHUP, which a terminal that is gone may bring twice, and which `nohup` asks us not to hear.
 
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
@@ -24,16 +25,19 @@ async fn listen() {
     else {
         return;
     };
+    let mut hangup = if is_ignored(SignalKind::hangup()) { None } else { signal(SignalKind::hangup()).ok() };
     loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let hung_up = tokio::select! {
+            _ = interrupt.recv() => false,
+            _ = terminate.recv() => false,
+            Some(()) = async { hangup.as_mut()?.recv().await } => true,
+        };
         let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         match running {
             Some(brake) if brake.halt(Halt::Interrupted) => {
                 ui::talk("interrupted: the steps that are under way end first; once more ends at once");
             }
+            Some(_) if hung_up => {}
             running => {
                 let changed = running.is_some_and(|brake| brake.has_begun());
                 let exit = if changed { Exit::Partial } else { Exit::Error };
@@ -41,4 +45,12 @@ async fn listen() {
             }
         }
     }
+}
+
+/// Whether whoever started us wants this signal ignored.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (kind.as_raw_value() - 1)) != 0
 }

@@ -15,6 +15,9 @@ use crate::render::Source;
 use crate::verdict::{Outcome, Verdict, Verdicts};
 use crate::{live, plan, ui, verify};
 
+/// Seconds that a check has to hold while a node does not answer.
+const PATIENCE: u32 = 10;
+
 pub async fn run(global: &Global, target: &Target) -> Result<ExitCode> {
     let project = Project::open(global, &target.inventory).await?;
     let hosts = project.hosts();
@@ -35,7 +38,13 @@ async fn all(source: &Source, hosts: &Hosts) -> Result<Vec<Verdict>> {
         everyone(answers)?;
         return Ok(Vec::new());
     }
-    let checks = plan::checks(source, &live::facts(&answers.observed))?;
+    let mut checks = plan::checks(source, &live::facts(&answers.observed))?;
+    if !answers.failures.is_empty() {
+        // What does not hold without a machine will not hold for being waited for.
+        for check in &mut checks {
+            check.within = check.within.min(PATIENCE);
+        }
+    }
     let mut verdicts = verify::everything(source, hosts, &checks).await?;
     let silent = |verdict: &&mut Verdict| answers.failures.contains_key(&verdict.node);
     verdicts.iter_mut().filter(silent).for_each(unproven);

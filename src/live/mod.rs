@@ -13,6 +13,8 @@ mod database;
 mod dynamic;
 mod etcd;
 #[cfg(test)]
+mod etcd_test;
+#[cfg(test)]
 pub mod fixture;
 mod haproxy;
 mod keepalived;

@@ -83,15 +83,18 @@ pub fn second_controller(cluster: &mut Cluster) -> Result<String> {
     Ok(line.trim_start_matches("error: ").to_owned())
 }
 
-/// A machine without power: the plan fails and names it.
+/// A machine without power: the plan fails and names it, and `verify` does not wait for it.
 pub fn unreachable(cluster: &mut Cluster) -> Result<String> {
     let node = cluster.names().last().context("there are no nodes")?;
     cluster.lab("kill", &[node])?;
-    let refused = cluster.refuse(&["plan"], &[node, "hint:"]);
+    let refused = cluster.refuse(&["plan"], &[node, "hint:", "put a fresh one in its place"]);
+    let verify = cluster.attempt(&["verify"]);
     cluster.lab("start", &[node])?;
-    let done = refused?;
+    let (done, verify) = (refused?, verify?);
     done.ended(5)?;
-    Ok(format!("named after {:.1} s", done.seconds))
+    verify.ended(8)?;
+    ensure!(verify.seconds < 75.0, "verify took {:.1} s", verify.seconds);
+    Ok(format!("named after {:.1} s, verified in {:.1} s", done.seconds, verify.seconds))
 }
 
 /// Another machine answers in the place of a node.
