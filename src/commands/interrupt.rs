@@ -47,9 +47,9 @@ async fn listen() {
     }
 }
 
-/// Whether whoever started us wants this signal ignored.
+/// Whether whoever started us wants this signal ignored; where that cannot be read, it is left as it is.
 fn is_ignored(kind: SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
     mask & (1 << (kind.as_raw_value() - 1)) != 0

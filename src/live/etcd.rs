@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::{Observed, Placed, certificate_path, fields, foreign_hint, json, token};
+use super::{ClusterView, Observed, Placed, certificate_path, fields, foreign_hint, json, token};
 use crate::cluster::{Node, NodeName, bracketed};
 use crate::render::Source;
 use crate::resource::{Call, Change, Effect, Fields, Id, Order, Refusal, Verb};
@@ -77,72 +77,107 @@ pub fn members(source: &Source, observed: &Observed) -> Option<Vec<Member>> {
     })
 }
 
-/// Members that no node of the inventory stands for, those that do not answer first: without them, no quorum is lost by
-/// taking in another one.
-fn strangers(source: &Source, observed: &Observed, listed: &[Member]) -> Vec<Member> {
-    let wanted: Vec<String> =
-        source.cluster.with_role("etcd").map(|(node, _)| peer_url(source, node)).collect();
-    let silent = source
-        .cluster
-        .with_role("etcd")
-        .find_map(|(node, _)| fields(observed, node, &id()).filter(|seen| json(seen, "members").is_some()))
-        .and_then(|seen| seen.get("silent"))
-        .map_or("", String::as_str);
-    let answers = |member: &Member| {
-        !member.client_urls.is_empty() && !member.client_urls.iter().any(|url| silent.contains(url.as_str()))
-    };
-    let is_foreign = |member: &&Member| !member.peer_urls.iter().any(|url| wanted.contains(url));
-    let mut foreign: Vec<Member> = listed.iter().filter(is_foreign).cloned().collect();
-    foreign.sort_by_key(answers);
-    foreign
+/// Members that no node of the inventory stands for.
+#[derive(Default)]
+struct Strangers {
+    /// Those that do not answer.
+    dead: Vec<Member>,
+    /// Those that do.
+    alive: Vec<Member>,
+}
+
+impl Strangers {
+    fn of(source: &Source, observed: &Observed, listed: &[Member]) -> Self {
+        let wanted: Vec<String> =
+            source.cluster.with_role("etcd").map(|(node, _)| peer_url(source, node)).collect();
+        let seen = healthy(source, observed).and_then(|node| fields(observed, node, &id()));
+        let silent: Vec<&str> =
+            seen.and_then(|seen| seen.get("silent")).map_or("", String::as_str).split_whitespace().collect();
+        let answers = |member: &Member| {
+            !member.client_urls.is_empty()
+                && !member.client_urls.iter().any(|url| silent.contains(&url.as_str()))
+        };
+        let is_stranger = |member: &&Member| !member.peer_urls.iter().any(|url| wanted.contains(url));
+        let (alive, dead) = listed.iter().filter(is_stranger).cloned().partition(answers);
+        Self { dead, alive }
+    }
+}
+
+/// The first node whose etcd answers.
+fn healthy<'a>(source: &'a Source, observed: &Observed) -> Option<&'a NodeName> {
+    let answers =
+        |node: &&NodeName| fields(observed, node, &id()).is_some_and(|seen| json(seen, "members").is_some());
+    source.cluster.with_role("etcd").map(|(node, _)| node).find(answers)
 }
 
 pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refusal> {
-    let token = token(source);
-    let listed = members(source, observed);
-    let nodes = || source.cluster.with_role("etcd").map(|(node, _)| node);
+    let Some(listed) = members(source, observed) else { return bootstrap(source, observed) };
     let mut joins = Vec::new();
-    for node in nodes() {
-        let join = Join::of(source, observed, listed.as_deref(), node)?;
-        joins.extend(join);
+    for (node, _) in source.cluster.with_role("etcd") {
+        joins.extend(Join::of(source, observed, Some(&listed), node)?);
     }
-    let foreign = strangers(source, observed, listed.as_deref().unwrap_or_default());
-    let Some(last) = joins.len().checked_sub(1) else { return Ok(removals(source, observed, foreign)) };
+    let Strangers { dead, alive } = Strangers::of(source, observed, &listed);
+    if joins.is_empty() {
+        return Ok(removals(source, observed, dead.into_iter().chain(alive), false));
+    }
+    // etcd takes nobody in while one that it counts does not answer.
+    let gone: Vec<u64> =
+        joins.iter().filter_map(|join| join.stale).chain(dead.iter().map(|member| member.id)).collect();
+    let mut places = joins.iter().filter(|join| !join.is_counted).count();
+    let mut names = dead.iter().map(Member::title).collect::<Vec<_>>().into_iter();
+    let mut alive = alive.into_iter();
+    let mut changes = Vec::new();
+    for join in joins {
+        // One goes as one comes, before it: an even number would lose its quorum sooner. Who is counted already takes no place.
+        let most = match (join.is_counted, places) {
+            (true, _) => 0,
+            (false, 1) => usize::MAX,
+            (false, _) => 1,
+        };
+        places -= usize::from(!join.is_counted);
+        let mut replaced: Vec<String> = names.by_ref().take(most).collect();
+        let leaving: Vec<Member> = alive.by_ref().take(most.saturating_sub(replaced.len())).collect();
+        replaced.extend(leaving.iter().map(Member::title));
+        let reason = if replaced.is_empty() {
+            join.reason.to_owned()
+        } else {
+            format!("{}; takes the place of {}", join.reason, replaced.join(", "))
+        };
+        let leaving = gone.iter().copied().chain(leaving.iter().map(|member| member.id));
+        changes.push((join.node.clone(), join.change(source, reason, leaving)));
+    }
+    changes.extend(removals(source, observed, alive, true));
+    Ok(changes)
+}
+
+/// The first members, all at once; none where there are some with data.
+fn bootstrap(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refusal> {
+    let nodes = || source.cluster.with_role("etcd").map(|(node, _)| node);
     let everyone: Vec<String> = nodes().map(|node| format!("{node}={}", peer_url(source, node))).collect();
     let mut changes = Vec::new();
-    let retired: Vec<Placed> = foreign.iter().filter_map(|member| retire(source, observed, member)).collect();
-    let mut leaving = foreign.into_iter();
-    for (place, join) in joins.into_iter().enumerate() {
-        let id = Id::new("etcd-member", join.node.to_string());
-        let url = peer_url(source, join.node);
-        if listed.is_none() {
-            let call = Call::new("etcd_bootstrap", [token.clone(), everyone.join(","), url]);
-            let change = Change::new(id, Verb::Create, "no cluster yet", Order::Settle, call);
-            changes.push((join.node.clone(), change));
-            continue;
-        }
-        // One goes as one comes, before it: so nobody counts for a quorum who cannot answer.
-        let replaced: Vec<Member> =
-            leaving.by_ref().take(if place == last { usize::MAX } else { 1 }).collect();
-        let names: Vec<String> = replaced.iter().map(Member::title).collect();
-        let reason = match names.join(", ") {
-            none if none.is_empty() => join.reason.to_owned(),
-            names => format!("{}; takes the place of {names}", join.reason),
-        };
-        let stale = join.stale.into_iter().chain(replaced.iter().map(|member| member.id));
-        let stale: Vec<String> = stale.map(|id| format!("{id:x}")).collect();
-        let others = source.cluster.with_role("etcd").filter(|(other, _)| *other != join.node);
-        let endpoints: Vec<String> = others.map(|(_, other)| client_url(other)).collect();
-        let certificate = certificate_path(source, "etcd", "client");
-        let name = join.node.to_string();
-        let args = [token.clone(), certificate, endpoints.join(","), name, url, stale.join(" "), join.data];
-        let mut change = Change::new(id, Verb::Create, reason, Order::Settle, Call::new("etcd_join", args));
-        change.effect = Effect::Restart;
-        change.unnoticed = true;
-        changes.push((join.node.clone(), change));
+    for node in nodes() {
+        let Some(join) = Join::of(source, observed, None, node)? else { continue };
+        somewhere_else(source, observed)?;
+        let args = [token(source), everyone.join(","), peer_url(source, node)];
+        let call = Call::new("etcd_bootstrap", args);
+        let change = Change::new(join.id(), Verb::Create, "no cluster yet", Order::Settle, call);
+        changes.push((node.clone(), change));
     }
-    changes.extend(retired);
     Ok(changes)
+}
+
+/// Refuses a second etcd beside the one that Patroni has its leader from.
+fn somewhere_else(source: &Source, observed: &Observed) -> Result<(), Refusal> {
+    let view = ClusterView::read(source, observed);
+    if view.as_ref().and_then(ClusterView::leader).is_none() {
+        return Ok(());
+    }
+    Err(Refusal {
+        what: "PostgreSQL has its leader from an etcd of which the inventory keeps no member that answers".into(),
+        hint: "start a member that is down; where all are to be replaced, leave at least one in the inventory, apply, \
+               and replace that one by a second apply"
+            .into(),
+    })
 }
 
 /// A node that is to be a member and is none, or none that can begin.
@@ -151,6 +186,8 @@ struct Join<'a> {
     reason: &'static str,
     /// The member that it was.
     stale: Option<u64>,
+    /// It has a place among the members already.
+    is_counted: bool,
     /// Where data is that has to be set aside; empty where there is none.
     data: String,
 }
@@ -188,42 +225,58 @@ impl<'a> Join<'a> {
         };
         // With data of an earlier life it would be taken for one that has forgotten what it promised.
         let replaced = begun.or(known.filter(|_| !data.is_empty()));
-        Ok(Some(Self { node, reason, stale: replaced.map(|member| member.id), data }))
+        let stale = replaced.map(|member| member.id);
+        Ok(Some(Self { node, reason, stale, is_counted: known.is_some(), data }))
+    }
+
+    fn id(&self) -> Id {
+        Id::new("etcd-member", self.node.to_string())
+    }
+
+    /// The change that lets go of those that are `leaving`, as far as they are still there, and takes this one in.
+    fn change(self, source: &Source, reason: String, leaving: impl Iterator<Item = u64>) -> Change {
+        let others = source.cluster.with_role("etcd").filter(|(other, _)| *other != self.node);
+        let endpoints: Vec<String> = others.map(|(_, other)| client_url(other)).collect();
+        let leaving: Vec<String> = leaving.map(|id| format!("{id:x}")).collect();
+        let (id, url) = (self.id(), peer_url(source, self.node));
+        let args = [
+            token(source),
+            certificate_path(source, "etcd", "client"),
+            endpoints.join(","),
+            self.node.to_string(),
+            url,
+            leaving.join(" "),
+            self.data,
+        ];
+        let mut change = Change::new(id, Verb::Create, reason, Order::Settle, Call::new("etcd_join", args));
+        change.effect = Effect::Restart;
+        change.unnoticed = true;
+        change
     }
 }
 
-/// Each of the `foreign` members removed through a node that is one, and stopped where its node is still there.
-fn removals(source: &Source, observed: &Observed, foreign: Vec<Member>) -> Vec<Placed> {
-    let healthy = source
-        .cluster
-        .with_role("etcd")
-        .find(|(node, _)| fields(observed, node, &id()).is_some_and(|seen| json(seen, "members").is_some()));
-    let Some((node, _)) = healthy else { return Vec::new() };
-    let mut changes = Vec::new();
-    for member in foreign {
-        let call = Call::new(
-            "etcd_remove",
-            [certificate_path(source, "etcd", "client"), format!("{:x}", member.id)],
-        );
-        let retired = retire(source, observed, &member);
+/// Whether a step with this change has to come before others: with it the members that are counted answer again.
+pub fn is_join(change: &Change) -> bool {
+    change.calls.iter().any(|(_, call)| call.function == "etcd_join")
+}
+
+/// Each of these members removed, through a node that is one; `last` of all where others come.
+fn removals(
+    source: &Source,
+    observed: &Observed,
+    leaving: impl Iterator<Item = Member>,
+    last: bool,
+) -> Vec<Placed> {
+    let Some(node) = healthy(source, observed) else { return Vec::new() };
+    let removal = |member: Member| {
+        let args = [certificate_path(source, "etcd", "client"), format!("{:x}", member.id)];
         let id = Id::new("etcd-member", member.title());
         let why = "no longer wanted by the inventory";
-        changes.push((node.clone(), Change::new(id, Verb::Delete, why, Order::Activate, call)));
-        changes.extend(retired);
-    }
-    changes
-}
-
-/// Stops a member that was taken out, on a node that is still there.
-fn retire(source: &Source, observed: &Observed, member: &Member) -> Option<Placed> {
-    let runs =
-        |node: &NodeName| source.cluster.nodes.get(node).is_some_and(|node| node.roles.contains("etcd"));
-    let former = observed.keys().find(|known| known.as_str() == member.name).filter(|node| !runs(node))?;
-    let call = Call::new("etcd_retire", Vec::<String>::new());
-    let id = Id::new("unit", "etcd");
-    let mut change = Change::new(id, Verb::Delete, "a member no more", Order::Activate, call);
-    change.last = true;
-    Some((former.clone(), change))
+        let mut change = Change::new(id, Verb::Delete, why, Order::Activate, Call::new("etcd_remove", args));
+        change.last = last;
+        (node.clone(), change)
+    };
+    leaving.map(removal).collect()
 }
 
 fn foreign(source: &Source, node: &NodeName, data: &str, owner: Option<&String>) -> Refusal {

@@ -72,41 +72,60 @@ etcd_join() {
         mv -- "$7" "$7.left"
     fi
     for etcd_stale in $6; do
-        etcd_again "$2" "$3" member remove "$etcd_stale" || return 1
+        etcd_gone "$2" "$3" "$etcd_stale" || return 1
     done
-    # A run that was killed behind this has done it.
-    if ! etcd_ctl "$2" "$3" member list |
-        awk -F', ' -v url="$5" -v stale=" $6 " '$4 == url && !index(stale, " " $1 " ") { found = 1 } END { exit !found }'; then
-        etcd_room "$2" "$3" || return 1
-        etcd_again "$2" "$3" member add "$4" --peer-urls="$5" || return 1
-    fi
     etcd_members=$(etcd_ctl "$2" "$3" member list) || return 1
+    # A run that was killed behind this has done it.
+    if ! printf '%s\n' "$etcd_members" | etcd_lists 4 "$5"; then
+        etcd_room "$2" "$3" || return 1
+        etcd_added "$2" "$3" "$4" "$5" || return 1
+        # Of two members one cannot be asked before the other is there.
+        etcd_members="$etcd_members
+, , $4, $5"
+    fi
     etcd_initial existing "$(printf '%s\n' "$etcd_members" | awk -F', ' -v name="$4" -v url="$5" '
         { known = $3 == "" ? "member" NR : $3; printf "%s%s=%s", sep, ($4 == url ? name : known), $4; sep = "," }')" "$5"
     if [ -n "$etcd_ran" ]; then systemctl start --no-block etcd; fi
 }
 
-# etcd_again CERTIFICATE ENDPOINTS ARGUMENT… : a change of the membership, until it is taken.
-etcd_again() {
+# etcd_lists FIELD VALUE : whether one of the members on standard input has it.
+etcd_lists() {
+    awk -F', ' -v field="$1" -v value="$2" '$field == value { found = 1 } END { exit !found }'
+}
+
+# etcd_gone CERTIFICATE ENDPOINTS ID : no member has this number any more.
+etcd_gone() {
     etcd_tries=0
-    until etcd_ctl "$@" >/dev/null; do
-        etcd_tries=$((etcd_tries + 1))
+    until etcd_seen=$(etcd_ctl "$1" "$2" member list) && ! printf '%s\n' "$etcd_seen" | etcd_lists 1 "$3"; do
         [ $etcd_tries -lt 15 ] || return 1
-        sleep 1
+        [ $etcd_tries -eq 0 ] || sleep 1
+        etcd_tries=$((etcd_tries + 1))
+        etcd_ctl "$1" "$2" member remove "$3" >/dev/null || true
     done
 }
 
-# etcd_room CERTIFICATE ENDPOINTS : with one member more, which does not answer yet, there still is a quorum.
+# etcd_added CERTIFICATE ENDPOINTS NAME URL : it is taken in, or was by an answer that did not come.
+etcd_added() {
+    etcd_tries=0
+    until etcd_ctl "$1" "$2" member add "$3" --peer-urls="$4" >/dev/null; do
+        etcd_tries=$((etcd_tries + 1))
+        [ $etcd_tries -lt 15 ] || return 1
+        sleep 1
+        if etcd_seen=$(etcd_ctl "$1" "$2" member list) && printf '%s\n' "$etcd_seen" | etcd_lists 4 "$4"; then return; fi
+    done
+}
+
+# etcd_room CERTIFICATE ENDPOINTS : all members answer, as etcd itself wants it before it takes in another one.
 etcd_room() {
     etcd_tries=0
     until
         etcd_all=$(etcd_ctl "$1" "$2" member list | grep -c .)
         etcd_well=$(etcd_ctl "$1" "$2" endpoint health --cluster 2>&1 | grep -c ' is healthy')
-        [ "$etcd_well" -ge $(((etcd_all + 1) / 2 + 1)) ]
+        [ "$etcd_all" -gt 0 ] && [ "$etcd_well" -eq "$etcd_all" ]
     do
         etcd_tries=$((etcd_tries + 1))
         if [ $etcd_tries -ge 5 ]; then
-            echo "$etcd_well of $etcd_all members of etcd answer: one more now, and its quorum would be gone; mend or remove those that do not"
+            echo "$etcd_well of $etcd_all members of etcd answer, and it takes in no other until all do"
             return 1
         fi
         sleep 1
@@ -116,11 +135,6 @@ etcd_room() {
 # etcd_remove CERTIFICATE ID
 etcd_remove() {
     etcd_ctl "$1" https://127.0.0.1:2379 member remove "$2"
-}
-
-# etcd_retire : a member that was taken out would start and end for ever.
-etcd_retire() {
-    systemctl disable --quiet --now etcd
 }
 
 # etcd_txn CERTIFICATE TRANSACTION : one compare-and-put; fails when the compared key has moved.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::tests::{bare, packed, planned, refused, set, source};
+use super::tests::{bare, packed, planned, refused, running, set, source};
 use super::{etcd_id, token};
 use crate::cluster::NodeName;
 use crate::resource::{Arg, Change, Verb};
@@ -79,13 +79,6 @@ fn etcd_takes_in_who_is_missing_and_lets_go_of_strangers() {
     set(&mut observed, "m1", etcd_id(), "members", &listed(members));
     let removed = planned("etcd", &source, &observed);
     assert_eq!((removed[0].1.verb, removed[0].1.id.name.as_str(), removed.len()), (Verb::Delete, "old", 1));
-    // A node that stays and is a member no more is stopped.
-    let members = json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "m3", 13), member(4, "w1", 21)]);
-    set(&mut observed, "m1", etcd_id(), "members", &listed(members));
-    let removed = planned("etcd", &source, &observed);
-    let all: Vec<(&str, String)> =
-        removed.iter().map(|(node, change)| (node.as_str(), change.id.to_string())).collect();
-    assert_eq!(all, [("m1", "etcd-member w1".to_owned()), ("w1", "unit etcd".to_owned())]);
 }
 
 #[test]
@@ -116,22 +109,25 @@ fn who_comes_to_etcd_takes_the_place_of_who_is_gone() {
     let members = json!([member(1, "m1", 11), member(10, "w1", 21), member(11, "old", 99)]);
     let dead = listed(members.clone(), "https://10.1.0.99:2379");
     let came = "not a member yet; takes the place of";
-    let stopped = "w1 etcd_retire a member no more: ";
-    assert_eq!(
-        dead,
-        [&format!("m2 etcd_join {came} old: b"), &format!("m3 etcd_join {came} w1: a"), stopped]
-    );
+    let row = |node: &str, whom: &str, ids: &str| format!("{node} etcd_join {came} {whom}: {ids}");
+    assert_eq!(dead, [row("m2", "old", "b"), row("m3", "w1", "b a")]);
     let dead = listed(members, "https://10.1.0.21:2379");
-    assert_eq!(dead[..2], [format!("m2 etcd_join {came} w1: a"), format!("m3 etcd_join {came} old: b")]);
-    // Who is left over goes with the last one.
+    assert_eq!(dead, [row("m2", "w1", "a"), row("m3", "old", "a b")]);
+    // One whose place is counted already takes no other; who is left over goes with the last one that does.
     let members =
         json!([member(1, "m1", 11), member(2, "m2", 12), member(10, "w1", 21), member(11, "old", 99)]);
-    let fewer = listed(members, "");
-    assert_eq!(
-        fewer[..2],
-        [
-            "m2 etcd_join its data is gone; takes the place of w1: 2 a".to_owned(),
-            format!("m3 etcd_join {came} old: b")
-        ]
-    );
+    let lost = "m2 etcd_join its data is gone: 2".to_owned();
+    assert_eq!(listed(members, ""), [lost.clone(), row("m3", "w1, old", "2 a b")]);
+    // Nobody comes: it is removed when the others are there, and its node has lost the role.
+    let members = json!([member(1, "m1", 11), member(2, "m2", 12), member(3, "", 13), member(10, "w1", 21)]);
+    let left = "m1 etcd_remove no longer wanted by the inventory: ".to_owned();
+    assert_eq!(listed(members, ""), [lost, "m3 etcd_join not a member yet: 2".to_owned(), left]);
+}
+
+#[test]
+fn no_second_etcd_is_made_beside_the_one_that_patroni_has() {
+    let source = source();
+    let observed = running(&source, 13, &json!({}));
+    let said = refused("etcd", &source, &observed);
+    assert!(said.contains("keeps no member"), "{said}");
 }

@@ -90,9 +90,13 @@ pub fn misfits(source: &Source, observed: &Observed) -> Vec<(Vec<String>, String
             ));
             continue;
         }
+        // One of ours may have taken it since it was asked.
+        let own =
+            |mac: &str| observed.keys().any(|node| words_of(observed, node, "own").any(|one| one == mac));
         let mut seen = source.cluster.with_role("keepalived").map(|(node, _)| node);
         if nodes.is_empty()
-            && let Some(node) = seen.find(|node| has(observed, node, "answers", address))
+            && let Some(node) =
+                seen.find(|node| answering(observed, node, address).is_some_and(|mac| !own(mac)))
         {
             let what = format!("a machine that is not of this cluster answers to {address}, as {node} sees");
             all.push((path(address), what, "choose a free address, or take it from that machine".into()));
@@ -102,6 +106,49 @@ pub fn misfits(source: &Source, observed: &Observed) -> Vec<(Vec<String>, String
 }
 
 fn has(observed: &Observed, node: &NodeName, key: &str, address: IpAddr) -> bool {
-    let listed = fields(observed, node, &id()).and_then(|fields| fields.get(key));
-    listed.is_some_and(|list| list.split_whitespace().any(|word| word.parse() == Ok(address)))
+    words_of(observed, node, key).any(|word| word.parse() == Ok(address))
+}
+
+/// The hardware address that answers to `address`, as `node` sees.
+fn answering<'a>(observed: &'a Observed, node: &NodeName, address: IpAddr) -> Option<&'a str> {
+    let pairs = words_of(observed, node, "answers").filter_map(|word| word.split_once('='));
+    pairs.filter(|(known, _)| known.parse() == Ok(address)).map(|(_, mac)| mac).next()
+}
+
+fn words_of<'a>(observed: &'a Observed, node: &NodeName, key: &str) -> impl Iterator<Item = &'a str> {
+    let list = fields(observed, node, &id()).and_then(|fields| fields.get(key));
+    list.into_iter().flat_map(|list| list.split_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::fixture::{THREE, source};
+    use crate::live::tests::{bare, set};
+    use crate::pki::Trust;
+
+    #[test]
+    fn an_address_that_is_on_its_way_between_our_nodes_is_nobody_else_s() {
+        let text = format!("{THREE}virtual_ip: 10.1.0.100\n");
+        let source = source(&text, Trust::settled("ca", "0"));
+        let wrong = |held: &str, answers: &str| {
+            let mut observed = bare(&source, 13);
+            for seen in observed.values_mut() {
+                seen.facts.interfaces.clear();
+            }
+            set(&mut observed, "n1", id(), "held", held);
+            set(&mut observed, "n2", id(), "answers", answers);
+            set(&mut observed, "n3", id(), "own", "00:00:00:00:00:00 02:00:00:00:00:03");
+            misfits(&source, &observed).into_iter().map(|(.., what, _)| what).collect::<Vec<_>>()
+        };
+        let nothing: [String; 0] = [];
+        assert_eq!(wrong("10.1.0.100", "10.1.0.100=02:00:00:00:00:99"), nothing);
+        assert_eq!(wrong("", "10.1.0.100=02:00:00:00:00:03"), nothing, "n3 has taken it since");
+        assert_eq!(wrong("", "10.1.0.99=02:00:00:00:00:99"), nothing);
+        let stranger = wrong("", "10.1.0.100=02:00:00:00:00:99");
+        assert!(
+            stranger[0].contains("not of this cluster answers to 10.1.0.100, as n2 sees"),
+            "{stranger:?}"
+        );
+    }
 }

@@ -1,4 +1,4 @@
-# keepalived: which of the virtual addresses are here, and which of the others some machine answers to.
+# keepalived: which of the virtual addresses are here, and which machine answers to the others.
 
 # keepalived_has ADDRESS : it is on this machine.
 keepalived_has() {
@@ -11,7 +11,11 @@ keepalived_held() {
     for keepalived_address in "$@"; do
         if keepalived_has "$keepalived_address"; then keepalived_held="$keepalived_held $keepalived_address"; fi
     done
-    printf 'held=%s\n' "$keepalived_held"
+    keepalived_own=''
+    for keepalived_device in /sys/class/net/*/address; do
+        if read -r keepalived_mac <"$keepalived_device"; then keepalived_own="$keepalived_own $keepalived_mac"; fi
+    done 2>/dev/null
+    printf 'held=%s\nown=%s\n' "$keepalived_held" "$keepalived_own"
 }
 
 # keepalived_probe ADDRESS…
@@ -20,14 +24,14 @@ keepalived_probe() {
     keepalived_answers=''
     for keepalived_address in "$@"; do
         if ! keepalived_has "$keepalived_address" && keepalived_answered "$keepalived_address"; then
-            keepalived_answers="$keepalived_answers $keepalived_address"
+            keepalived_answers="$keepalived_answers $keepalived_address=$keepalived_mac"
         fi
     done
     printf 'answers=%s\n' "$keepalived_answers"
 }
 
-# keepalived_answered ADDRESS : whether the network resolves it to a machine now, whatever it did before. A datagram makes
-# the kernel ask.
+# keepalived_answered ADDRESS : whether the network resolves it to a machine now, whatever it did before, and to which
+# ($keepalived_mac). A datagram makes the kernel ask.
 keepalived_answered() {
     ip neighbour flush to "$1" nud stale 2>/dev/null || true
     # shellcheck disable=SC2016 # Perl's variables
@@ -38,7 +42,8 @@ keepalived_answered() {
         send($socket, "", 0, $to->{addr});
     ' "$1" 2>/dev/null || return 1
     for _ in 1 2 3 4 5; do
-        ! ip neighbour show to "$1" 2>/dev/null | grep -q lladdr || return 0
+        keepalived_mac=$(ip neighbour show to "$1" 2>/dev/null | sed -n 's/.* lladdr \([^ ]*\).*/\1/p')
+        if [ -n "$keepalived_mac" ]; then return 0; fi
         sleep 0.1
     done
     return 1

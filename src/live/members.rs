@@ -84,7 +84,7 @@ pub fn nobody_left(source: &Source, observed: &Observed) -> Result<(), Refusal> 
     let left: Vec<&str> = view
         .members
         .iter()
-        .filter(|member| !stays(member) && !leads(member))
+        .filter(|member| !stays(member) && !leads(member) && member.state != "stopped")
         .map(|member| member.name.as_str())
         .collect();
     if let [first, ..] = left[..] {

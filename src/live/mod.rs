@@ -39,7 +39,10 @@ pub use adoption::{authority_probes, remembered, strangers};
 pub use applications::{Choices, choices, has_group, is_choice, is_chosen, servers as application_servers};
 pub use authorities::{Reached, authority_paths, reached};
 pub use dynamic::initial as initial_configuration;
-pub use etcd::{Member as EtcdMember, id as etcd_id, members as etcd_members, number as etcd_number};
+pub use etcd::{
+    Member as EtcdMember, id as etcd_id, is_join as is_etcd_join, members as etcd_members,
+    number as etcd_number,
+};
 pub use haproxy::{ProxyServer, proxy_servers};
 pub use keepalived::{held_once, holder_probe, holders, misfits as address_misfits};
 pub use leadership::{checkpoint, hand_over, leadership, switchover};

@@ -14,7 +14,7 @@ pub fn parameters(inventory: &Inventory, ram_mib: u64, cores: u32) -> BTreeMap<S
     // KiB; a sort or hash may use it several times over in one query.
     let work_mem = ((ram - shared) * 1024 / u64::from(wanted.max_connections) / 2).clamp(1024, 131_072);
     let (ttl, ..) = inventory.patroni.timings();
-    let lost = format!("{}s", (ttl / 2).max(10));
+    let lost = format!("{}s", (ttl / 2).clamp(10, 60));
     let mut all: BTreeMap<String, String> = [
         ("autovacuum_max_workers", "3".to_owned()),
         ("checkpoint_completion_target", "0.9".into()),

@@ -57,6 +57,8 @@ fn a_keepalived_without_its_role_is_stopped_before_the_filter_parts_it_from_the_
 
 #[test]
 fn a_service_leaves_when_what_takes_its_place_holds() {
+    let etcd = ["a1", "w1", "w2", "w3"].map(|node| format!("etcd: {node}"));
+    assert_eq!(stopped(&planned(""), "etcd"), etcd);
     let plan = planned("roles: { haproxy: { on: [m1, m2] } }\n");
     assert!(stopped(&plan, "haproxy").contains(&"services: m3".to_owned()));
     let sentinel = plan.phases.iter().find(|one| one.phase.name == "sentinel").unwrap();
@@ -73,7 +75,7 @@ fn a_service_leaves_when_what_takes_its_place_holds() {
 #[test]
 fn what_holds_data_and_what_is_switched_off_is_left_as_it_is() {
     let plan = planned("redis: { enabled: false }\n");
-    for unit in ["etcd", "patroni", "redis-server", "redis-sentinel"] {
+    for unit in ["patroni", "redis-server", "redis-sentinel"] {
         assert_eq!(stopped(&plan, unit), Vec::<String>::new(), "{unit}");
     }
     let plan = planned("");
