@@ -150,6 +150,12 @@ pub fn changes(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refu
     Ok(changes)
 }
 
+/// Refuses data that this cluster did not make.
+pub fn ownership(source: &Source, observed: &Observed) -> Result<(), Refusal> {
+    let mut nodes = source.cluster.with_role("etcd").map(|(node, _)| node);
+    nodes.try_for_each(|node| Join::of(source, observed, None, node).map(drop))
+}
+
 /// The first members, all at once; none where there are some with data.
 fn bootstrap(source: &Source, observed: &Observed) -> Result<Vec<Placed>, Refusal> {
     let nodes = || source.cluster.with_role("etcd").map(|(node, _)| node);

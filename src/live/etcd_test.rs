@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::tests::{bare, packed, planned, refused, running, set, source};
-use super::{etcd_id, token};
+use super::{etcd_id, foreign_data, token};
 use crate::cluster::NodeName;
 use crate::resource::{Arg, Change, Verb};
 
@@ -130,4 +130,7 @@ fn no_second_etcd_is_made_beside_the_one_that_patroni_has() {
     let observed = running(&source, 13, &json!({}));
     let said = refused("etcd", &source, &observed);
     assert!(said.contains("keeps no member"), "{said}");
+    // No node alone can tell.
+    let worker = NodeName::from("w1");
+    assert_eq!(foreign_data(&source, &worker, &observed[&worker]), []);
 }

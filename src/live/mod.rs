@@ -188,7 +188,7 @@ pub fn follows(source: &Source, observed: &Observed, steps: &BTreeMap<NodeName, 
 pub fn foreign_data(source: &Source, node: &NodeName, seen: &Observation) -> Vec<Refusal> {
     let alone = Observed::from([(node.clone(), seen.clone())]);
     let foreign = [
-        etcd::changes(source, &alone).err(),
+        etcd::ownership(source, &alone).err(),
         members::ownership(source, &alone).err(),
         redis::foreign(source, &alone).err(),
     ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -53,8 +53,8 @@ pub fn grown(cluster: &mut Cluster) -> Result<String> {
     cluster.settled()?;
     let leader = cluster.leader()?;
     let followers: Vec<&str> = cluster.of_kind("worker").into_iter().filter(|node| *node != leader).collect();
-    let first = followers.first().copied().context("nobody follows")?;
-    let followers = followers.join(", ");
+    let [first, second] = followers[..] else { bail!("two follow, not {followers:?}") };
+    let followers = format!("{first}, {second}");
     for (roles, because) in [
         ("sentinel: { on: [m1, a1, a2] }", "of the 3 Sentinels that run, only 1 would stay"),
         ("redis: { on: [w1, w2] }", "is no Redis node of the inventory"),
@@ -66,6 +66,15 @@ pub fn grown(cluster: &mut Cluster) -> Result<String> {
         cluster.write(&[])?;
         refused?;
     }
+    // As the last of them says.
+    cluster.on(second, "systemctl disable --now patroni")?;
+    cluster.write(&[("roles", &format!("patroni: {{ on: [{leader}, {first}] }}"))])?;
+    let plan = cluster.attempt(&["plan", "--detailed-exitcode"]);
+    cluster.write(&[])?;
+    plan?.ended(2)?;
+    cluster.deploy(&["apply", "--yes"])?;
+    cluster.healthy_within(Duration::from_secs(60))?;
+    cluster.settled()?;
     Ok(format!("grown in {:.1} s, back in {:.1} s", grown.seconds, shrunk.seconds))
 }
 
