@@ -47,7 +47,7 @@ pub fn grown(cluster: &mut Cluster) -> Result<String> {
     ensure!(members(cluster)? == 3, "etcd has not three members");
     watched(cluster, 2, 1)?;
     for node in ["a1", "a2"] {
-        stopped(cluster, node, &["redis-sentinel"])?;
+        stopped(cluster, node, &["redis-sentinel", "etcd"])?;
     }
     stopped(cluster, "w1", &["redis-server"])?;
     cluster.settled()?;
