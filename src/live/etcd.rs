@@ -71,14 +71,11 @@ fn peer_url(source: &Source, node: &NodeName) -> String {
 
 /// The members as the first healthy node lists them.
 pub fn members(source: &Source, observed: &Observed) -> Option<Vec<Member>> {
-    source.cluster.with_role("etcd").find_map(|(node, _)| {
-        let listed = json(fields(observed, node, &id())?, "members")?;
-        serde_json::from_value(listed.get("members")?.clone()).ok()
-    })
+    let listed = json(fields(observed, healthy(source, observed)?, &id())?, "members")?;
+    serde_json::from_value(listed.get("members")?.clone()).ok()
 }
 
 /// Members that no node of the inventory stands for.
-#[derive(Default)]
 struct Strangers {
     /// Those that do not answer.
     dead: Vec<Member>,

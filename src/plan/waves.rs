@@ -1,7 +1,8 @@
 //! In what order the nodes of a phase are changed, so that no quorum and no leader is lost.
 //!
 //! What the cluster shares goes first, and what prepares the rest; then what clients cannot notice, everywhere at once.
-//! Restarts follow, as many at a time as the role allows, members that come to etcd before those that restart; the leader of PostgreSQL is last, after its leadership has moved.
+//! Restarts follow, as many at a time as the role allows, members that come to etcd before those that restart; the leader of
+//! PostgreSQL is last, after its leadership has moved.
 //! Only where PostgreSQL itself wants its leader restarted before its standbys does it go ahead of them, in its place.
 //! Services that leave a node do so one at a time when all that stays holds. Behind all of them comes what follows.
 //!
