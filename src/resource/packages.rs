@@ -50,8 +50,11 @@ mod tests {
             names: ["etcd-server", "keepalived"].map(str::to_owned).to_vec(),
             hold: vec!["keepalived".into()],
         };
-        let context =
-            Context { changing: &std::collections::BTreeSet::new(), now: time::OffsetDateTime::UNIX_EPOCH };
+        let context = Context {
+            changing: &std::collections::BTreeSet::new(),
+            now: time::OffsetDateTime::UNIX_EPOCH,
+            only_certificates: false,
+        };
         let mut seen = Fields::from([("etcd-server".to_owned(), "3.5.16".to_owned())]);
         let change = packages.compare(&seen, &context).unwrap().unwrap();
         assert_eq!(crate::script::line(&change.calls[0].1), "packages_apply keepalived keepalived");
@@ -59,19 +62,28 @@ mod tests {
         assert!(packages.compare(&seen, &context).unwrap().is_none());
     }
 
-    /// What the systemctl of `commands`, the one that packages are given, has asked the node's own.
-    fn asked(commands: &str) -> Vec<String> {
+    /// What `commands`, run with the programs that packages are given, have asked the node's own `program`: a line of words for
+    /// each time that it was called.
+    fn asked(program: &str, commands: &str) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         let at = root.path().to_string_lossy();
-        let own = root.path().join("usr/bin/systemctl");
-        std::fs::create_dir_all(own.parent().unwrap()).unwrap();
+        let own = root.path().join("usr/bin");
+        std::fs::create_dir_all(&own).unwrap();
         std::fs::create_dir_all(root.path().join("run")).unwrap();
-        crate::stand_in::program(&own, &format!("echo \"$*\" >>{at}/asked\n"));
-        let script =
-            format!("{}\npackages_lazy\nPATH=$PACKAGES_BIN:$PATH\n{commands}", crate::resource::SHELL)
-                .replace("/var/lib/deploy", &format!("{at}/lib"))
-                .replace("/run/deploy", &format!("{at}/run"))
-                .replace("/usr/bin/systemctl", &own.to_string_lossy());
+        let noted = format!("echo \"$*$([ \"$3\" != - ] || sed 's/^/ /' | tr -d '\\n')\" >>{at}/asked\n");
+        crate::stand_in::program(&own.join(program), &noted);
+        crate::stand_in::program(
+            &own.join("dpkg"),
+            "shift\nfor p do printf '/usr/lib/python3/dist-packages/%s.py\\n/usr/share/doc/%s.py\\n' $p $p; done\n",
+        );
+        let script = format!(
+            "{}\npackages_lazy\nPATH=$PACKAGES_BIN:{}:$PATH\n{commands}",
+            crate::resource::SHELL,
+            own.display()
+        )
+        .replace("/var/lib/deploy", &format!("{at}/lib"))
+        .replace("/run/deploy", &format!("{at}/run"))
+        .replace(&format!("/usr/bin/{program}"), &own.join(program).to_string_lossy());
         assert!(Command::new("sh").arg("-ec").arg(script).status().unwrap().success());
         let asked = std::fs::read_to_string(root.path().join("asked")).unwrap_or_default();
         asked.lines().map(str::to_owned).collect()
@@ -80,17 +92,35 @@ mod tests {
     #[test]
     fn packages_have_unit_files_read_anew_once_before_something_starts() {
         let reload = "systemctl --system daemon-reload\n";
-        assert_eq!(asked(&reload.repeat(3)), [""; 0]);
-        let looks = "systemctl is-enabled -- a\nsystemctl --quiet --no-legend list-units 'user@*'\n";
+        assert_eq!(asked("systemctl", &reload.repeat(3)), [""; 0]);
+        let looks = "systemctl is-enabled -- a\nsystemctl --root=/ preset a\n\
+                     systemctl --quiet --no-legend list-units 'user@*'\n";
+        let starts = "systemctl --quiet restart 'a b'\nsystemctl start c\n";
         assert_eq!(
-            asked(&format!("{reload}{looks}{reload}systemctl --quiet restart 'a b'\nsystemctl start c\n")),
+            asked("systemctl", &format!("{reload}{looks}{reload}{starts}")),
             [
                 "is-enabled -- a",
+                "--root=/ preset a",
                 "--quiet --no-legend list-units user@*",
                 "daemon-reload",
                 "--quiet restart a b",
                 "start c"
             ]
+        );
+    }
+
+    #[test]
+    fn modules_of_packages_are_compiled_by_one_process_of_python() {
+        let packages = "py3compile -p a\npy3compile -p b:amd64 \npy3compile -p a\n";
+        assert_eq!(asked("python3", packages), [""; 0]);
+        assert_eq!(
+            asked("python3", &format!("{packages}packages_compile\npackages_compile\n")),
+            ["-m py_compile - /usr/lib/python3/dist-packages/a.py /usr/lib/python3/dist-packages/b:amd64.py"]
+        );
+        // What is asked for beside a package is for Debian's own program.
+        assert_eq!(
+            asked("py3compile", "py3compile -p c /usr/share/c\npackages_compile\n"),
+            ["-p c /usr/share/c"]
         );
     }
 }

@@ -13,14 +13,23 @@ packages_get() {
         -o Dpkg::Options::=--force-confold -q -y --no-install-recommends "$@"
 }
 
-# The systemctl of packages_lazy, and what it leaves behind for as long as unit files are to be read anew.
+# The programs of packages_lazy, and what they leave behind: that unit files are to be read anew, and whose modules of Python
+# are to be compiled.
 PACKAGES_BIN=/var/lib/deploy/packages
 PACKAGES_RELOAD=/run/deploy/packages.reload
+PACKAGES_MODULES=/run/deploy/packages.modules
 
 # packages_lazy : gives the programs of packages a systemctl that has unit files read anew before it starts something, not each
-# time that it is asked to: every package asks, some of them three times, and all of systemd's generators run for each.
+# time that it is asked to: every package asks, some of them three times, and all of systemd's generators run for each. And a
+# py3compile that leaves to packages_compile what else were two processes of Python for each package.
 packages_lazy() {
     mkdir -p $PACKAGES_BIN
+    rm -f $PACKAGES_MODULES
+    cat >$PACKAGES_BIN/py3compile <<END
+#!/bin/sh
+if [ \$# -ne 2 ] || [ "\$1" != -p ]; then exec /usr/bin/py3compile "\$@"; fi
+echo "\$2" >>$PACKAGES_MODULES
+END
     cat >$PACKAGES_BIN/systemctl <<END
 #!/bin/sh
 for word do case \$word in -*) ;; *) break ;; esac done
@@ -29,7 +38,7 @@ daemon-reload)
     : >$PACKAGES_RELOAD
     exit
     ;;
--* | cat | disable | enable | is-* | list-* | mask | show | status | unmask) ;;
+-* | cat | disable | enable | is-* | list-* | mask | preset | show | status | unmask) ;;
 *)
     [ ! -e $PACKAGES_RELOAD ] || /usr/bin/systemctl daemon-reload
     rm -f $PACKAGES_RELOAD
@@ -37,7 +46,17 @@ daemon-reload)
 esac
 exec /usr/bin/systemctl "\$@"
 END
-    chmod 755 $PACKAGES_BIN/systemctl
+    chmod 755 $PACKAGES_BIN/py3compile $PACKAGES_BIN/systemctl
+}
+
+# packages_compile : the modules of all packages that asked for it, by one process. What does not compile is compiled by nobody,
+# and a module that is not only takes longer to be imported.
+packages_compile() {
+    [ -s $PACKAGES_MODULES ] || return 0
+    # shellcheck disable=SC2046 # a list of names
+    dpkg -L $(sort -u $PACKAGES_MODULES) | grep '^/usr/lib/python3/dist-packages/.*\.py$' |
+        python3 -m py_compile - >/dev/null 2>&1 || true
+    rm -f $PACKAGES_MODULES
 }
 
 # packages_mend : finishes what a run that was cut off has left half installed.
@@ -72,6 +91,7 @@ packages_apply() {
     packages_mend
     packages_failed=''
     packages_get install "$@" || { packages_get update && packages_get -f install "$@"; } || packages_failed=yes
+    packages_compile
     rm -rf $PACKAGES_BIN
     [ ! -e $PACKAGES_RELOAD ] || systemctl daemon-reload
     rm -f $PACKAGES_RELOAD
