@@ -1,7 +1,8 @@
 #!/bin/sh
 # There is one leader, and every planned member runs on its timeline without lagging behind. Here PostgreSQL can read who may
 # log in: it starts with no line that it cannot.
-# ADDRESS: of this node, as in a URL. MEMBERS: names, parted by spaces. MAX_LAG: bytes.
+# ADDRESS: of this node, as in a URL. MEMBERS: names, parted by spaces. MAX_LAG: bytes. GATE: yes between two waves, when members
+# may still be missing.
 tls=/etc/patroni/tls
 if ! cluster=$(curl --silent --show-error --fail --max-time 5 --cacert "$tls/ca.crt" \
     --cert "$tls/client.crt" --key "$tls/client.key" "https://$ADDRESS:8008/cluster" 2>&1); then
@@ -14,7 +15,7 @@ cd / || exit 1
 # No name means anything but what the catalog says.
 export PGOPTIONS="-c search_path=pg_catalog,pg_temp"
 if ! problems=$(timeout 10 setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 \
-    -v cluster="$cluster" -v planned="$MEMBERS" -v max_lag="$MAX_LAG" 2>&1 <<'SQL'
+    -v cluster="$cluster" -v planned="$MEMBERS" -v max_lag="$MAX_LAG" -v gate="${GATE:-no}" 2>&1 <<'SQL'
 WITH planned AS (
     SELECT unnest(string_to_array(:'planned', ' ')) AS name
 ), member AS (
@@ -27,7 +28,8 @@ WITH planned AS (
     UNION ALL
     SELECT 'more than one leader: ' || string_agg(name, ', ') FROM leader HAVING count(*) > 1
     UNION ALL
-    SELECT planned.name || ' is not a member' FROM planned LEFT JOIN member USING (name) WHERE member.name IS NULL
+    SELECT planned.name || ' is not a member' FROM planned LEFT JOIN member USING (name)
+    WHERE member.name IS NULL AND :'gate' <> 'yes'
     UNION ALL
     SELECT name || ' is ' || coalesce(state, 'unknown') FROM member JOIN planned USING (name)
     WHERE state IS DISTINCT FROM 'running' AND state IS DISTINCT FROM 'streaming'

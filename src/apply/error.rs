@@ -115,6 +115,12 @@ impl ApplyError {
         }
     }
 
+    /// That what was left to do on these nodes was not begun, where there are any.
+    pub fn left(nodes: impl IntoIterator<Item = NodeName>) -> Option<Self> {
+        let nodes: BTreeSet<NodeName> = nodes.into_iter().collect();
+        (!nodes.is_empty()).then_some(Self::NotBegun(nodes))
+    }
+
     /// The nodes that it says were not begun.
     pub fn not_begun(&self) -> BTreeSet<&NodeName> {
         let nodes = self.each().iter().filter_map(|error| match error {

@@ -9,7 +9,7 @@ use super::pipelines::Pipelines;
 use super::proof::Proof;
 use super::{Apply, ApplyError};
 use crate::cluster::NodeName;
-use crate::plan::{CheckRun, Early, PhasePlan, Plan, Scope};
+use crate::plan::{CheckRun, Early, Hidden, PhasePlan, Plan, Scope};
 use crate::verdict::Verdict;
 
 impl Apply {
@@ -26,7 +26,7 @@ impl Apply {
             // Each of them concerns nobody but the service that gets it, and everything else is checked at the end.
             let all = phases.iter().map(async |phase| {
                 let needed = self.needed(phase);
-                let mut own = self.own_checks(phase, &needed);
+                let mut own = self.own_checks(&plan.hidden, phase, &needed);
                 own.retain(|check| check.gate || check.proves.is_some());
                 self.cluster_phase(phase, &needed, &Proof { own, ..Proof::default() }).await
             });
@@ -56,12 +56,9 @@ impl Apply {
                 }
             }
             if self.brake.is_on() || !pipelines.are_through(&needed) || meanwhile.has_failed() {
-                let left = phases.iter().filter(|phase| !begun.contains(phase.phase.name)).chain([&approved]);
-                let left = left.flat_map(|phase| phase.changes()).map(|(node, _)| node.clone()).collect();
-                return ApplyError::of_all(
-                    meanwhile.end().await.into_iter().chain([ApplyError::NotBegun(left)]),
-                )
-                .map(|()| None);
+                phases.push_front(approved);
+                let errors = meanwhile.end().await.into_iter().chain(left(&phases, &begun));
+                return ApplyError::of_all(errors).map(|()| None);
             }
             let early: Vec<&PhasePlan> = self
                 .early(&phases, pipelines)
@@ -75,11 +72,14 @@ impl Apply {
                 && pipelines.are_done()
                 && meanwhile.is_done()
                 && phases.iter().all(|later| begun.contains(later.phase.name));
-            let proof = Proof { own: self.own_checks(approved, &needed), early, last };
+            let proof = Proof { own: self.own_checks(&plan.hidden, approved, &needed), early, last };
             let (done, others) = tokio::join!(self.cluster_phase(approved, &needed, &proof), meanwhile.end());
             closed = match done {
                 Ok(closed) => ApplyError::of_all(others).map(|()| closed)?,
-                Err(error) => return ApplyError::of_all([error].into_iter().chain(others)).map(|()| None),
+                Err(error) => {
+                    let errors = [error].into_iter().chain(others).chain(left(&phases, &begun));
+                    return ApplyError::of_all(errors).map(|()| None);
+                }
             };
         }
         Ok(closed)
@@ -110,9 +110,28 @@ impl Apply {
         own.chain(approved.changes().map(|(node, _)| node.clone())).collect()
     }
 
-    /// The checks of a phase on the nodes that it needs.
-    pub(super) fn own_checks(&self, approved: &PhasePlan, needed: &BTreeSet<NodeName>) -> Vec<CheckRun> {
-        let own = |check: &&CheckRun| check.phase == approved.phase.name && needed.contains(&check.node);
-        self.checks.iter().filter(own).cloned().collect()
+    /// The checks of a phase on the nodes that it needs. Where a selection leaves nodes out, those are not asked for what they
+    /// are not to be yet, and the others not for them.
+    pub(super) fn own_checks(
+        &self,
+        hidden: &[Hidden],
+        approved: &PhasePlan,
+        needed: &BTreeSet<NodeName>,
+    ) -> Vec<CheckRun> {
+        let hidden = hidden.iter().filter(|hidden| hidden.phase == approved.phase.name);
+        let left_out: BTreeSet<&NodeName> = hidden.flat_map(|hidden| &hidden.nodes).collect();
+        let own = |check: &&CheckRun| {
+            check.phase == approved.phase.name
+                && needed.contains(&check.node)
+                && !left_out.contains(&check.node)
+        };
+        let own = self.checks.iter().filter(own);
+        own.map(|check| if left_out.is_empty() { check.clone() } else { check.as_gate() }).collect()
     }
+}
+
+/// That those of `phases` which have not begun were not begun.
+fn left(phases: &VecDeque<&PhasePlan>, begun: &BTreeSet<&str>) -> Option<ApplyError> {
+    let left = phases.iter().filter(|phase| !begun.contains(phase.phase.name));
+    ApplyError::left(left.flat_map(|phase| phase.changes()).map(|(node, _)| node.clone()))
 }

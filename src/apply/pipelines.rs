@@ -63,6 +63,11 @@ impl Pipelines {
         self.pending.is_empty() && self.failed.is_empty()
     }
 
+    /// Whether any has not come through.
+    pub fn have_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
     /// Waits for all: a step that is cut off helps nobody. Why some have not come through.
     pub async fn end(mut self) -> Vec<ApplyError> {
         self.until(BTreeSet::is_empty).await;

@@ -17,7 +17,7 @@ use crate::observe::{self, Hosts};
 use crate::pki::Authority;
 use crate::plan::{self, CheckRun, Early, Phase, PhasePlan, Plan, Scope, Step, Wave};
 use crate::render::Source;
-use crate::resource::Change;
+use crate::resource::{Change, Effect};
 use crate::verdict::Verdict;
 
 /// What a run needs.
@@ -58,6 +58,9 @@ impl Apply {
         if let Some(first) = plan.canary().and_then(|node| nodes.take(node)) {
             pipelines.begin(&self, &plan, &first);
             pipelines.until(BTreeSet::is_empty).await;
+            if pipelines.have_failed() {
+                self.brake.over();
+            }
         }
         for node in &nodes {
             pipelines.begin(&self, &plan, node);
@@ -138,13 +141,18 @@ impl Apply {
         while let Some(wave) = waves.next() {
             let gated = waves.peek().is_some() && !wave.ungated();
             let steps = wave.steps.clone();
+            let asked: Vec<CheckRun> = gates.iter().filter(|check| wave.asks(&check.node)).cloned().collect();
             let done = self.wave(approved.phase, wave).await;
             let not_begun: BTreeSet<&NodeName> =
                 done.as_ref().err().map(ApplyError::not_begun).unwrap_or_default();
             made.extend(steps.into_iter().filter(|step| !not_begun.contains(&step.node)));
-            done?;
-            if gated {
-                self.check(&gates).await?;
+            let held = match done {
+                Ok(()) if gated => self.check(&asked).await,
+                done => done,
+            };
+            if let Err(error) = held {
+                let left = waves.flat_map(|wave| wave.steps).map(|step| step.node);
+                return ApplyError::of_all([error].into_iter().chain(ApplyError::left(left))).map(|()| None);
             }
         }
         self.proven(proof).await
@@ -213,9 +221,11 @@ impl Apply {
         Ok(current)
     }
 
-    /// One step in its turn, unless the run stops before it.
+    /// One step in its turn, unless the run stops before it. Clients that wait for the leader to move wait everywhere at the same
+    /// time, however few nodes are changed at a time.
     async fn step(&self, phase: &'static Phase, step: Step) -> Result<(), ApplyError> {
-        let _turn = self.parallel.acquire().await;
+        let holds = step.changes.iter().all(|change| change.ahead == Some(Effect::Switchover));
+        let _turn = if holds { None } else { Some(self.parallel.acquire().await) };
         let node = step.node.clone();
         if self.brake.is_on() {
             return Err(ApplyError::NotBegun([node].into()));

@@ -40,7 +40,8 @@ pub struct How {
     /// Change at most so many nodes at a time.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub parallel: Option<u16>,
-    /// Begin no further step once so many nodes have failed; steps that are under way end.
+    /// In the phases that nodes go through each by itself, begin no further step once so many nodes have failed; a phase of the
+    /// whole cluster needs all of its nodes.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_fail: u16,
     /// Change machines that are new to the cluster even if `deploy check` finds them unfit.

@@ -54,8 +54,8 @@ async fn list(global: &Global, inventory: &Path, within: Option<i64>) -> Result<
     }
     Ok(match report.worst() {
         State::Ok => ExitCode::SUCCESS,
-        State::Due | State::Wrong => Exit::Pending.into(),
         State::Unknown => Exit::Unreachable.into(),
+        State::Due | State::Wrong => Exit::Pending.into(),
     })
 }
 
@@ -75,9 +75,7 @@ async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut project = Project::open(global, &args.target.inventory).await?;
     let renewal = selection(&project, args)?;
-    if args.force {
-        project.source_mut()?.renewal = Some(renewal.clone());
-    }
+    project.source_mut()?.renewal = Some(renewal.clone());
     let mut plan = super::plan::make(&mut project).await?;
     plan.keep_certificates(|node, role| renewal.covers(node, role), &project.source.library);
     if plan.is_empty() {
@@ -92,7 +90,7 @@ async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
 
 /// The nodes and roles that were named, which must exist.
 fn selection(project: &Project, args: &Renew) -> Result<Renewal> {
-    let mut renewal = Renewal::default();
+    let mut renewal = Renewal { forced: args.force, ..Renewal::default() };
     if !args.on.is_empty() {
         let named = Selection { on: args.on.clone(), ..Selection::default() };
         renewal.nodes = named.nodes(&project.source.cluster)?;

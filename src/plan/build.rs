@@ -104,13 +104,17 @@ fn own_changes(
 ) -> Result<BTreeMap<String, Steps>, PlanError> {
     let mut all: BTreeMap<String, Steps> = BTreeMap::new();
     let nothing = Fields::new();
+    let only_certificates = source.renewal.is_some();
     for (node, seen) in observed {
         for (phase, resources) in render::resources_of(source, node, Some(&seen.facts), phase)? {
             let mut changing = BTreeSet::new();
             for resource in resources {
                 let fields = seen.fields.get(&resource.id()).unwrap_or(&nothing);
-                if let Some(change) = resource.compare(fields, &Context { changing: &changing, now })? {
-                    changing.insert(change.id.clone());
+                let context = Context { changing: &changing, now, only_certificates };
+                if let Some(change) = resource.compare(fields, &context)? {
+                    if !only_certificates || change.id.kind == "certificate" {
+                        changing.insert(change.id.clone());
+                    }
                     all.entry(phase.clone()).or_default().entry(node.clone()).or_default().push(change);
                 }
             }

@@ -61,6 +61,8 @@ pub struct PhasePlan {
 pub struct Wave {
     /// One for each node.
     pub steps: Vec<Step>,
+    /// It is one node that goes ahead of all others, which are as they were, or do not run yet.
+    pub canary: bool,
 }
 
 /// The changes of one node in one wave, made by one remote execution.
@@ -194,6 +196,11 @@ impl Wave {
     pub fn ungated(&self) -> bool {
         let changes = || self.steps.iter().flat_map(|step| &step.changes);
         changes().all(|change| change.cluster_wide) || changes().all(|change| change.ahead.is_some())
+    }
+
+    /// Whether a gate behind it asks this node: behind one that goes first the others are not yet what the checks want them to be.
+    pub fn asks(&self, node: &NodeName) -> bool {
+        !self.canary || self.steps.iter().any(|step| step.node == *node)
     }
 }
 

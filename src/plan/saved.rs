@@ -95,25 +95,26 @@ impl Saved {
     /// run has done is no reason, and the rest is what is left to do.
     pub fn require_nodes(&self, plan: &Plan, observed: &Observed, begun: bool) -> Result<(), Stale> {
         let now = Self::changes_of(plan, observed);
+        let alike = |a: &SavedChange, b: &SavedChange| {
+            a.id == b.id && (a.node == b.node || (a.cluster_wide && b.cluster_wide))
+        };
         let same = |a: &SavedChange, b: &SavedChange| {
-            let place = a.node == b.node || (a.cluster_wide && b.cluster_wide);
-            place && a.phase == b.phase && a.id == b.id && a.calls == b.calls && (begun || a.seen == b.seen)
+            alike(a, b) && a.phase == b.phase && a.calls == b.calls && (begun || a.seen == b.seen)
         };
         let known = |change: &SavedChange| self.changes.iter().any(|saved| same(saved, change));
-        let about = |changes: &[SavedChange], id: &Id, node: &NodeName| {
-            changes.iter().any(|change| change.id == *id && change.node == *node)
-        };
+        let about =
+            |changes: &[SavedChange], one: &SavedChange| changes.iter().any(|change| alike(change, one));
         let mut moved = Vec::new();
         for change in now.iter().filter(|change| !known(change)) {
             let (node, id) = (&change.node, &change.id);
-            moved.push(if about(&self.changes, id, node) {
+            moved.push(if about(&self.changes, change) {
                 format!("{node}: {id} is not what it was when the plan was made")
             } else {
                 format!("{node}: {id} has to be changed now, and was as wanted when the plan was made")
             });
         }
         if !begun {
-            let gone = self.changes.iter().filter(|saved| !about(&now, &saved.id, &saved.node));
+            let gone = self.changes.iter().filter(|saved| !about(&now, saved));
             moved.extend(gone.map(|saved| {
                 format!("{}: {} was to be changed, and is as wanted by now", saved.node, saved.id)
             }));
@@ -226,6 +227,22 @@ mod tests {
         let all = crate::render::resources(source, &node, Some(&observed[&node].facts)).unwrap();
         let files = all.values().flatten().filter_map(|resource| resource.content());
         files.filter(|(path, _)| *path == "/etc/hosts").map(|(_, content)| content).next().unwrap()
+    }
+
+    #[test]
+    fn what_is_made_once_for_the_cluster_may_come_to_another_node() {
+        let source = source(THREE, Trust::settled("ca", "0"));
+        let observed = bare(&source);
+        let (saved, mut plan) = saved(&source, &observed);
+        let steps =
+            plan.phases.iter_mut().flat_map(|phase| &mut phase.waves).flat_map(|wave| &mut wave.steps);
+        let shared: Vec<_> =
+            steps.filter(|step| step.changes.iter().all(|change| change.cluster_wide)).collect();
+        assert!(!shared.is_empty());
+        for step in shared {
+            step.node = if step.node.as_str() == "n2" { "n3".into() } else { "n2".into() };
+        }
+        assert_eq!(saved.require_nodes(&plan, &observed, false), Ok(()));
     }
 
     #[test]

@@ -78,7 +78,9 @@ pub fn arrange(
             _ => gentle.steps.push(step),
         }
     }
-    let canary = if source.trust.severed { Wave::default() } else { gentle.canary(leader.as_ref()) };
+    // What the cluster has in common, as a password, is wanted everywhere as soon as it has changed.
+    let together = source.trust.severed || !shared.steps.is_empty() || gentle.agrees(source, phase);
+    let canary = if together { Wave::default() } else { gentle.canary(leader.as_ref()) };
     let mut waves: Vec<Wave> =
         [shared, prepared, canary, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();
     let at_a_time = at_a_time(source, phase);
@@ -98,7 +100,7 @@ fn one_after_the_other(steps: Vec<Step>, at_a_time: usize) -> impl Iterator<Item
     let mut steps = steps.into_iter().peekable();
     std::iter::from_fn(move || {
         steps.peek()?;
-        Some(Wave { steps: steps.by_ref().take(at_a_time).collect() })
+        Some(Wave { steps: steps.by_ref().take(at_a_time).collect(), ..Wave::default() })
     })
 }
 
@@ -111,12 +113,22 @@ impl Step {
 }
 
 impl Wave {
-    /// Takes the step out that goes first, of a node that does not lead; nothing where nothing that runs is touched.
+    /// Whether a service is touched whose nodes do not understand each other while they are not alike.
+    fn agrees(&self, source: &Source, phase: &Phase) -> bool {
+        let units = manifests(source, phase).filter(|manifest| manifest.rolling.together);
+        let units: Vec<&str> =
+            units.flat_map(|manifest| &manifest.units).map(|unit| unit.name.as_str()).collect();
+        let mut changes = self.steps.iter().flat_map(|step| &step.changes);
+        changes.any(|change| change.id.kind == "unit" && units.contains(&change.id.name.as_str()))
+    }
+
+    /// Takes the step out that goes first, of a node that does not lead, where more than a few that run are touched.
     fn canary(&mut self, leader: Option<&NodeName>) -> Self {
-        let touches = |step: &Step| step.changes.iter().any(|change| change.effect >= Effect::Reload);
-        let fit = |step: &Step| touches(step) && leader != Some(&step.node);
-        let place = (self.steps.len() > FEW).then(|| self.steps.iter().position(fit)).flatten();
-        Self { steps: place.map(|place| self.steps.remove(place)).into_iter().collect() }
+        let touches = |step: &&Step| step.changes.iter().any(|change| change.effect >= Effect::Reload);
+        let fit = |step: &Step| touches(&step) && leader != Some(&step.node);
+        let many = self.steps.iter().filter(touches).count() > FEW;
+        let place = many.then(|| self.steps.iter().position(fit)).flatten();
+        Self { steps: place.map(|place| self.steps.remove(place)).into_iter().collect(), canary: true }
     }
 }
 
@@ -150,7 +162,11 @@ fn leader_waves(source: &Source, observed: &Observed, step: Step) -> Vec<Wave> {
         hand_over.map(|change| of(&leader, change)).into_iter().collect(),
         vec![step],
     ];
-    waves.into_iter().filter(|steps| !steps.is_empty()).map(|steps| Wave { steps }).collect()
+    waves
+        .into_iter()
+        .filter(|steps| !steps.is_empty())
+        .map(|steps| Wave { steps, ..Wave::default() })
+        .collect()
 }
 
 fn manifests<'a>(source: &'a Source, phase: &'a Phase) -> impl Iterator<Item = &'a Manifest> {
@@ -181,7 +197,7 @@ mod tests {
     fn a_role_that_no_node_runs_holds_nobody_back() {
         let mut source = fixture::source(fixture::MIXED, Trust::settled("authority", "0"));
         let phase = PHASES.iter().find(|phase| phase.name == "services").unwrap();
-        let rolling = Rolling { at_a_time: 0, leader_last: false };
+        let rolling = Rolling { at_a_time: 0, ..Rolling::default() };
         let own = Manifest { role: "own".into(), rolling, ..source.library.roles["nginx"].clone() };
         source.library.roles.insert("own".into(), own);
         let mut place = |role: &str| {
@@ -217,6 +233,8 @@ mod tests {
         assert_eq!(waves(&[Effect::Reload; 5], settled()), [1, 4]);
         assert_eq!(waves(&[Effect::Reload; 4], settled()), [4], "they are few");
         assert_eq!(waves(&[Effect::Start; 5], settled()), [5], "nothing runs yet");
+        let grown = [Effect::Reload, Effect::Reload, Effect::Reload, Effect::Start, Effect::Start];
+        assert_eq!(waves(&grown, settled()), [5], "those that run are few");
         assert_eq!(
             waves(&[Effect::Reload; 5], Trust::replaced("ca", "0")),
             [5],
@@ -225,17 +243,40 @@ mod tests {
     }
 
     #[test]
+    fn nodes_that_must_agree_change_together() {
+        let source = fixture::source(fixture::MIXED, Trust::settled("ca", "0"));
+        let waves = |phase: &str, unit: &str, shared: bool| -> Vec<usize> {
+            let reload = |n: usize| {
+                let change = Change { id: Id::new("unit", unit), ..change("unit", Effect::Reload) };
+                (NodeName::from(format!("n{n}").as_str()), vec![change])
+            };
+            let mut steps: BTreeMap<_, _> = (0..5).map(reload).collect();
+            let password = Change { cluster_wide: true, ..change("role", Effect::None) };
+            steps.entry("n0".into()).or_default().extend(shared.then_some(password));
+            let phase = PHASES.iter().find(|one| one.name == phase).unwrap();
+            let plan = arrange(&source, phase, &Observed::new(), steps).unwrap();
+            plan.waves.iter().map(|wave| wave.steps.len()).collect()
+        };
+        assert_eq!(waves("haproxy", "haproxy", false), [1, 4]);
+        assert_eq!(waves("haproxy", "keepalived", false), [5], "an address would be held twice");
+        assert_eq!(waves("pgbouncer", "pgbouncer", false), [1, 4]);
+        assert_eq!(waves("pgbouncer", "pgbouncer", true), [1, 5], "the password has changed for all");
+    }
+
+    #[test]
     fn it_is_one_that_runs_and_does_not_lead() {
         let step = |node: &str, effect| Step { node: node.into(), changes: vec![change("unit", effect)] };
         let mut steps = vec![step("n0", Effect::Start), step("n1", Effect::Reload)];
-        steps.extend(["n2", "n3", "n4"].map(|node| step(node, Effect::Reload)));
+        steps.extend(["n2", "n3", "n4", "n5"].map(|node| step(node, Effect::Reload)));
         let first = |leader: &str| {
-            let mut wave = Wave { steps: steps.clone() };
+            let mut wave = Wave { steps: steps.clone(), ..Wave::default() };
             let first = wave.canary(Some(&leader.into()));
+            let asked = |wave: &Wave| ["n1", "n2"].map(|node| wave.asks(&node.into()));
+            assert_eq!((asked(&first), asked(&wave)), ([leader != "n1", leader == "n1"], [true, true]));
             (first.steps[0].node.to_string(), wave.steps.len())
         };
-        assert_eq!(first("n3"), ("n1".to_owned(), 4));
-        assert_eq!(first("n1"), ("n2".to_owned(), 4));
+        assert_eq!(first("n3"), ("n1".to_owned(), 5));
+        assert_eq!(first("n1"), ("n2".to_owned(), 5));
     }
 
     #[test]
@@ -245,7 +286,7 @@ mod tests {
                 node: format!("n{number}").as_str().into(),
                 changes: vec![change(kind, Effect::None)],
             });
-            let waves = vec![Wave { steps: steps.collect() }];
+            let waves = vec![Wave { steps: steps.collect(), ..Wave::default() }];
             Plan {
                 phases: vec![PhasePlan { phase: phase("base"), waves, partial: false }],
                 ..Plan::default()

@@ -184,7 +184,8 @@ impl<'a> Builder<'a> {
             window_days: days / 3,
             follows: (certificate.renewed_with_authority && self.source.trust.refreshes)
                 .then(|| authority_path(&certificate.path)),
-            asked_for: renewal.is_some_and(|renewal| renewal.covers(self.name, &manifest.role)),
+            asked_for: renewal
+                .is_some_and(|renewal| renewal.forced && renewal.covers(self.name, &manifest.role)),
         })
     }
 

@@ -91,9 +91,11 @@ impl Source {
     }
 }
 
-/// Which certificates are made anew because somebody asks for it. Nothing named is everything.
+/// The certificates that a plan is about, and nothing else. Nothing named is everything.
 #[derive(Debug, Clone, Default)]
 pub struct Renewal {
+    /// They are made anew even where they are not due.
+    pub forced: bool,
     /// Nodes.
     pub nodes: BTreeSet<NodeName>,
     /// Roles.

@@ -235,7 +235,11 @@ mod tests {
     fn compare(file: &File, seen: &[(&str, &str)]) -> Option<Change> {
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let changing = BTreeSet::new();
-        file.compare(&seen, &Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH }).unwrap()
+        file.compare(
+            &seen,
+            &Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH, only_certificates: false },
+        )
+        .unwrap()
     }
 
     #[test]
@@ -267,7 +271,11 @@ mod tests {
                 .into();
             seen.extend(told.map(|told| ("override".to_owned(), told.to_owned())));
             let changing = BTreeSet::new();
-            let context = Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH };
+            let context = Context {
+                changing: &changing,
+                now: time::OffsetDateTime::UNIX_EPOCH,
+                only_certificates: false,
+            };
             directory.compare(&seen, &context).unwrap().map(|change| change.reason)
         };
         assert_eq!(compare(&directory, None).unwrap(), "its package would change it");

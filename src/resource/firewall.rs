@@ -64,7 +64,11 @@ mod tests {
     fn compare(seen: &[(&str, &str)]) -> Option<String> {
         let firewall = Firewall { v4: "four".into(), v6: "six".into(), confirm_within: 60 };
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let context = Context { changing: &BTreeSet::new(), now: time::OffsetDateTime::UNIX_EPOCH };
+        let context = Context {
+            changing: &BTreeSet::new(),
+            now: time::OffsetDateTime::UNIX_EPOCH,
+            only_certificates: false,
+        };
         firewall.compare(&seen, &context).unwrap().map(|change| change.reason)
     }
 

@@ -45,7 +45,8 @@ mod tests {
         let leftovers = Leftovers { folder: "/etc/x", ending: "pem", wanted: vec!["/etc/x/shop.pem".into()] };
         let seen = Fields::from([("files".to_owned(), files.to_owned())]);
         let changing = BTreeSet::new();
-        let context = Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH };
+        let context =
+            Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH, only_certificates: false };
         leftovers.compare(&seen, &context).unwrap()
     }
 

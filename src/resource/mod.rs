@@ -39,6 +39,8 @@ pub struct Context<'a> {
     pub changing: &'a BTreeSet<Id>,
     /// The time of the plan.
     pub now: time::OffsetDateTime,
+    /// Services take new certificates, and nothing else: none restarts for a file that waits for it.
+    pub only_certificates: bool,
 }
 
 /// A state that must not be changed: the world is not what a plan may assume.

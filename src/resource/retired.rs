@@ -68,7 +68,11 @@ mod tests {
     fn compare(seen: &[(&str, &str)]) -> Option<(Verb, Effect)> {
         let unit = Retired { name: "keepalived".into(), kept: Vec::new() };
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let context = Context { changing: &BTreeSet::new(), now: time::OffsetDateTime::UNIX_EPOCH };
+        let context = Context {
+            changing: &BTreeSet::new(),
+            now: time::OffsetDateTime::UNIX_EPOCH,
+            only_certificates: false,
+        };
         unit.compare(&seen, &context).unwrap().map(|change| (change.verb, change.effect))
     }
 

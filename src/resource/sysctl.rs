@@ -64,7 +64,7 @@ mod tests {
     fn change(seen: &[(&str, &str)], changing: &BTreeSet<Id>) -> Option<Change> {
         let sysctl = Sysctl { values: BTreeMap::from([("net.core.somaxconn".into(), "8192".into())]) };
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let context = Context { changing, now: time::OffsetDateTime::UNIX_EPOCH };
+        let context = Context { changing, now: time::OffsetDateTime::UNIX_EPOCH, only_certificates: false };
         sysctl.compare(&seen, &context).unwrap()
     }
 

@@ -81,7 +81,7 @@ impl Resource for Unit {
             (Verb::Create, reason.to_owned(), Effect::Start, "unit_start")
         } else if !restarting.is_empty() {
             (Verb::Update, format!("{} changes", restarting.join(", ")), Effect::Restart, "unit_restart")
-        } else if is("restart", "stale") {
+        } else if is("restart", "stale") && !context.only_certificates {
             (Verb::Update, "started before its files changed".to_owned(), Effect::Restart, "unit_restart")
         } else if !reloading.is_empty() {
             (Verb::Update, format!("{} changes", reloading.join(", ")), Effect::Reload, "unit_reload")
@@ -118,6 +118,10 @@ mod tests {
     }
 
     fn change(seen: &[(&str, &str)], changing: &[Id]) -> Option<Change> {
+        planned(seen, changing, false)
+    }
+
+    fn planned(seen: &[(&str, &str)], changing: &[Id], only_certificates: bool) -> Option<Change> {
         let unit = Unit {
             name: "haproxy".into(),
             no_block: false,
@@ -129,7 +133,8 @@ mod tests {
         };
         let seen = seen.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let changing: BTreeSet<Id> = changing.iter().cloned().collect();
-        let context = Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH };
+        let context =
+            Context { changing: &changing, now: time::OffsetDateTime::UNIX_EPOCH, only_certificates };
         unit.compare(&seen, &context).unwrap()
     }
 
@@ -171,6 +176,16 @@ mod tests {
             compare(&RUNNING, &[config, drop_in]),
             Some((Effect::Restart, "10-deploy.conf changes".into()))
         );
+    }
+
+    #[test]
+    fn a_renewal_restarts_nothing_for_a_file_that_waits_for_it() {
+        let mut seen = RUNNING;
+        seen[2].1 = "stale";
+        assert_eq!(planned(&seen, &[], false).unwrap().effect, Effect::Restart);
+        assert!(planned(&seen, &[], true).is_none());
+        let certificate = Id::new("certificate", "/etc/haproxy/tls/server");
+        assert_eq!(planned(&seen, &[certificate], true).unwrap().effect, Effect::Reload);
     }
 
     #[test]
@@ -331,7 +346,10 @@ mod tests {
             asked.iter().filter(|line| line.starts_with("reload")).count()
         };
         assert_eq!([served(1), served(2), served(3)], [1, 2, 3]);
+        let stamp = root.path().join("lib/units/a.reload");
+        std::fs::remove_file(&stamp).unwrap();
         assert_eq!(served(100), 9, "its check will tell");
+        assert!(!stamp.exists(), "the next run tries again");
     }
 
     #[test]

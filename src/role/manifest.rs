@@ -232,11 +232,13 @@ pub struct Rolling {
     pub at_a_time: usize,
     /// The leader of PostgreSQL comes last, after a switchover.
     pub leader_last: bool,
+    /// Nodes that are not alike do not understand each other: none goes first.
+    pub together: bool,
 }
 
 impl Default for Rolling {
     fn default() -> Self {
-        Self { at_a_time: 1, leader_last: false }
+        Self { at_a_time: 1, leader_last: false, together: false }
     }
 }
 

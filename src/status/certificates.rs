@@ -68,7 +68,7 @@ pub fn read(
         }
         // The same comparison as in a plan: what is said here is what apply would do.
         let (changing, none) = (BTreeSet::new(), Fields::new());
-        let context = Context { changing: &changing, now };
+        let context = Context { changing: &changing, now, only_certificates: true };
         let resources = render::resources(view.source, node, Some(&seen.facts))?.into_values().flatten();
         for resource in resources.filter(|resource| resource.id().kind == "certificate") {
             let fields = seen.fields.get(&resource.id()).unwrap_or(&none);

@@ -148,7 +148,7 @@ mod tests {
             Change::new(id, Verb::Update, reason, Order::Commit, Call::new("file_commit", ["x"]));
         change.diff = diff;
         let step = |node: &str| Step { node: NodeName::from(node), changes: vec![change.clone()] };
-        let waves = vec![Wave { steps: vec![step("n1"), step("n2")] }];
+        let waves = vec![Wave { steps: vec![step("n1"), step("n2")], ..Wave::default() }];
         let phases = vec![PhasePlan { phase: &PHASES[1], waves, partial: false }];
         Plan { phases, ..Plan::default() }
     }

@@ -135,7 +135,8 @@ mod tests {
             change.diff = Some(Diff { old: Some(text("1")), new: text(to), secret: false });
             Step { node: node.into(), changes: vec![change] }
         };
-        let waves = vec![Wave { steps: vec![step("a", "2"), step("b", "2"), step("c", "3")] }];
+        let waves =
+            vec![Wave { steps: vec![step("a", "2"), step("b", "2"), step("c", "3")], ..Wave::default() }];
         let phase = PhasePlan { phase: &PHASES[0], waves, partial: false };
         let shown: Vec<_> =
             groups(&phase).into_iter().map(|group| (group.nodes, group.diff.unwrap())).collect();

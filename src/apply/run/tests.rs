@@ -9,7 +9,7 @@ use super::*;
 use crate::apply::Halt;
 use crate::live::fixture;
 use crate::pki::{Authority, Trust};
-use crate::plan::PHASES;
+use crate::plan::{Hidden, PHASES};
 use crate::transport::{Recorder, Reply};
 use crate::verdict::Outcome;
 
@@ -205,7 +205,7 @@ async fn pgbouncer_with(
 ) -> (Fixture, Result<Option<Vec<Verdict>>, ApplyError>) {
     let (it, approved) = before_pgbouncer(names, replies).await;
     let needed = [NodeName::from("n1")].into();
-    let proof = Proof { own: it.apply.own_checks(&approved, &needed), last, ..Proof::default() };
+    let proof = Proof { own: it.apply.own_checks(&[], &approved, &needed), last, ..Proof::default() };
     let ended = it.apply.cluster_phase(&approved, &needed, &proof).await;
     (it, ended)
 }
@@ -268,7 +268,7 @@ async fn a_certificate_that_was_not_replaced_is_not_put_back() {
     let (it, approved) = before_pgbouncer(&["pgbouncer/certificate-6432"], vec![reply(NOT_SERVED)]).await;
     it.apply.brake.halt(Halt::Interrupted);
     let needed = [NodeName::from("n1")].into();
-    let proof = Proof { own: it.apply.own_checks(&approved, &needed), ..Proof::default() };
+    let proof = Proof { own: it.apply.own_checks(&[], &approved, &needed), ..Proof::default() };
     let error = it.apply.cluster_phase(&approved, &needed, &proof).await.unwrap_err();
     assert_eq!((not_begun(&error), put_back(&error)), (vec!["n1"], vec![]));
     assert_eq!(it.steps("n1"), 0);
@@ -280,7 +280,7 @@ async fn without_the_lock_no_certificate_is_put_back() {
     let made: Vec<Step> = approved.waves.iter().flat_map(|wave| wave.steps.clone()).collect();
     it.apply.brake.halt(Halt::LockLost("n1".into()));
     let error = ApplyError::CutOff { node: "n1".into(), stderr: String::new() };
-    let own = it.apply.own_checks(&approved, &[NodeName::from("n1")].into());
+    let own = it.apply.own_checks(&[], &approved, &[NodeName::from("n1")].into());
     assert!(it.apply.put_back(approved.phase, &made, &own, &error).await.is_none());
     assert_eq!(it.steps("n1"), 0);
 }
@@ -340,4 +340,36 @@ async fn roles_and_databases_are_made_when_there_is_one() {
     let (it, ended) = databases("#0 0 the leader takes writes").await;
     ended.unwrap();
     assert_eq!(it.steps("n1"), 1);
+}
+
+#[tokio::test]
+async fn nodes_that_a_selection_leaves_out_are_not_asked_and_not_missed() {
+    let (it, approved) = before_pgbouncer(&["pgbouncer/write-and-read"], Vec::new()).await;
+    let needed = [NodeName::from("n1")].into();
+    let asked = |node: &str| {
+        let hidden = Hidden { phase: "pgbouncer", changes: 1, nodes: [node.into()].into() };
+        let own = it.apply.own_checks(&[hidden], &approved, &needed);
+        own.iter().map(|check| check.vars.contains_key("GATE")).collect::<Vec<bool>>()
+    };
+    assert_eq!((asked("n1"), asked("n2")), (vec![], vec![true]));
+    let all = it.apply.own_checks(&[], &approved, &needed);
+    assert!(all.len() == 1 && !all[0].vars.contains_key("GATE"));
+}
+
+#[tokio::test]
+async fn what_a_failed_check_keeps_from_beginning_is_said() {
+    let (_, ended) = databases("#0 1 there is no leader").await;
+    let error = ended.unwrap_err();
+    assert_eq!(not_begun(&error), Vec::<&str>::new(), "it was the last phase");
+    let (it, approved) =
+        before_pgbouncer(&["pgbouncer/write-and-read"], vec![done(), reply("#0 1 no leader")]).await;
+    let later = PHASES.iter().find(|phase| phase.name == "services").unwrap();
+    let step = Step { node: "n1".into(), changes: Vec::new() };
+    let change = approved.changes().next().unwrap().1.clone();
+    let waves = vec![Wave { steps: vec![Step { changes: vec![change], ..step }], ..Wave::default() }];
+    let plan =
+        Plan { phases: vec![approved, PhasePlan { phase: later, waves, partial: false }], ..Plan::default() };
+    let error = Arc::clone(&it.apply).run(plan).await.unwrap_err();
+    assert!(error.to_string().contains("no leader"), "{error}");
+    assert_eq!(not_begun(&error), ["n1"]);
 }
