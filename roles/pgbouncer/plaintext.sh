@@ -5,7 +5,7 @@ umask 077
 passfile=$(mktemp /run/deploy-check.XXXXXX) || exit 1
 trap 'rm -f "$passfile"' EXIT
 trap 'exit 1' HUP INT TERM
-printf '*:*:*:deploy_check:%s\n' "$PASSWORD" >"$passfile"
+printf '*:*:*:deploy_check:%s\n' "$(printf '%s' "$PASSWORD" | sed 's/[\\:]/\\&/g')" >"$passfile"
 if said=$(PGPASSFILE=$passfile timeout 15 psql -XAtqw -c 'SELECT 1' \
     "host=$ADDRESS port=6432 dbname=deploy user=deploy_check connect_timeout=10 sslmode=disable" 2>&1); then
     echo "a connection without TLS was let in"

@@ -5,7 +5,7 @@ umask 077
 passfile=$(mktemp /run/deploy-check.XXXXXX) || exit 1
 trap 'rm -f "$passfile"' EXIT
 trap 'exit 1' HUP INT TERM
-printf '*:*:*:deploy_check:%s\n' "$PASSWORD" >"$passfile"
+printf '*:*:*:deploy_check:%s\n' "$(printf '%s' "$PASSWORD" | sed 's/[\\:]/\\&/g')" >"$passfile"
 
 sql() {
     database=$1

@@ -29,12 +29,12 @@ pub const SHELL: &str = include_str!("served.sh");
 pub enum State {
     /// Nothing.
     Ok,
+    /// It could not be looked at.
+    Unknown,
     /// It ends within the days that were asked about, or is to be renewed by now.
     Due,
     /// It has to be made anew, or taken by its service.
     Wrong,
-    /// It could not be looked at.
-    Unknown,
 }
 
 /// One certificate of one node.
@@ -268,12 +268,15 @@ impl Entry {
         if let Some(path) = self.own.as_ref().filter(|_| ending && self.state != State::Ok) {
             return Some(format!("put a new certificate into {path}, then: deploy apply {inventory}"));
         }
+        // A plan looks at what is stored: a service that has not taken it is made to take a newer one.
+        let untaken =
+            self.own.is_none() && self.served.values().flatten().any(|one| Some(one) != self.serial.as_ref());
         match self.state {
             State::Ok | State::Unknown => None,
-            State::Due => {
+            State::Wrong if !untaken => Some(format!("deploy apply {inventory}")),
+            State::Due | State::Wrong => {
                 Some(format!("deploy certs renew {inventory} --on {node} --service {service} --force"))
             }
-            State::Wrong => Some(format!("deploy apply {inventory}")),
         }
     }
 }
@@ -291,7 +294,7 @@ fn flaws(
     now: OffsetDateTime,
 ) -> Result<BTreeMap<String, String>, RenderError> {
     let (changing, none) = (BTreeSet::new(), Fields::new());
-    let context = Context { changing: &changing, now };
+    let context = Context { changing: &changing, now, only_certificates: true };
     let all = render::resources(source, node, Some(&seen.facts))?.into_values().flatten();
     let certificates = all.filter(|resource| resource.id().kind == "certificate");
     let found = certificates.filter_map(|resource| {

@@ -132,6 +132,8 @@ fn what_mends_it_is_said_with_it() {
     assert_eq!(remedy(&it, NOW + time::Duration::days(300)).as_deref(), Some(renew));
     it.set(id(6432), "served", "");
     assert_eq!(remedy(&it, NOW).as_deref(), Some("deploy apply shop"));
+    it.serves(&Fixture::issue(&it.authority));
+    assert_eq!(remedy(&it, NOW).as_deref(), Some(renew), "a plan does not see what is served");
     assert_eq!(remedy(&it, NOW + time::Duration::days(3653)), None, "the authority comes first");
 }
 

@@ -14,6 +14,7 @@ use crate::cli::RotateCa;
 use crate::exit::{Ended, Exit};
 use crate::live::Reached;
 use crate::pki::Handover;
+use crate::plan::Plan;
 use crate::secrets::Store;
 use crate::ui;
 use crate::ui::Hint;
@@ -90,11 +91,16 @@ pub async fn hand_over(
         let reached = project.handover(&observed).context("the store has no certificate authority")?;
         project.take_step(reached)?;
         let severed = project.source.trust.severed;
-        if reached.step == Handover::Done && !severed {
-            return finish(global, project, steps);
-        }
-        let plan = super::plan::from(project, &observed).await?;
-        if plan.is_empty() && severed {
+        let done = reached.step == Handover::Done && !severed;
+        let plan = if done { Plan::default() } else { super::plan::from(project, &observed).await? };
+        if done || (plan.is_empty() && severed) {
+            if args.dry_run {
+                return Ok(steps.end(
+                    global,
+                    Ending::Part,
+                    "No node is changed any more: the old authority leaves the store",
+                ));
+            }
             return finish(global, project, steps);
         }
         if plan.is_empty() {

@@ -240,14 +240,27 @@ fn logins(
 ) -> Vec<Placed> {
     let mut all = Vec::new();
     for (name, password) in renewed(source, seen, roles) {
+        let is = with_groups(roles, name);
         let may_connect = |database: &String| {
             databases.get(database).is_some_and(|wanted| {
-                wanted.owner.as_ref() == Some(name) || grants(wanted).any(|(granted, ..)| &granted == name)
+                wanted.owner.as_ref().is_some_and(|owner| is.contains(owner))
+                    || grants(wanted).any(|(granted, ..)| is.contains(&granted))
             })
         };
         let pools = pools(&source.cluster).into_iter().filter(|pool| may_connect(&pool.database));
         let aliases: Vec<String> = pools.map(|pool| pool.alias).collect();
         all.extend(pgbouncer::logins(source, observed, name, &aliases.join(" "), password));
+    }
+    all
+}
+
+/// A role, and all that it is a member of.
+fn with_groups<'a>(roles: &'a BTreeMap<String, DatabaseRole>, name: &'a String) -> BTreeSet<&'a String> {
+    let mut all = BTreeSet::from([name]);
+    let mut left = vec![name];
+    while let Some(role) = left.pop() {
+        let groups = roles.get(role).into_iter().flat_map(|role| &role.member_of);
+        left.extend(groups.filter(|group| all.insert(*group)));
     }
     all
 }

@@ -253,3 +253,24 @@ fn rights_follow_the_inventory_both_ways() {
     assert!(asked.contains("to_regrole(quote_ident('o'))"), "{asked}");
     assert!(asked.contains("(VALUES ('w', 'public', true), ('r', 'public', false))"), "{asked}");
 }
+
+#[test]
+fn who_may_connect_as_a_member_of_an_owner_is_logged_in_for_as_well() {
+    let text = INVENTORY.replace("patroni:", "  a1: { kind: app, address: 10.1.0.31 }\npatroni:")
+        + "postgresql:\n  roles: { owner: {}, team: { member_of: [owner] }, second: { member_of: [team] }, other: {} }\n\
+           \x20 databases: { shop: { owner: owner } }\n";
+    let source = source_of(&text);
+    let configuration = written(&source, &bare(&source, 13)).unwrap();
+    let mut observed = running(&source, 13, &configuration);
+    let old = scram_verifier(&Secret::new("old"), b"0123456789abcdef", 4096);
+    let role = |groups: &[&str]| json!({ "login": true, "limit": -1, "password": old, "member_of": groups });
+    let roles = json!({ "second": role(&["team"]), "other": role(&[]) });
+    set(&mut observed, "w1", objects::id(), "main", &packed(&json!({ "roles": roles, "databases": {} })));
+    set(&mut observed, "a1", Id::new("pgbouncer", "pools"), "console", &STANDARD.encode("database,user,\n"));
+    let logins = planned("databases", &source, &observed).into_iter();
+    let of = |role: &str| {
+        let mut logins = logins.clone().filter(|(_, change)| change.id.name == format!("login of {role}"));
+        logins.next().map(|(_, change)| format!("{:?}", change.calls).contains("shop shop_ro"))
+    };
+    assert_eq!((of("second"), of("other")), (Some(true), Some(false)));
+}

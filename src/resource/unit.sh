@@ -253,7 +253,7 @@ unit_restart() {
 }
 
 # unit_reload UNIT "RESTART FILE…" "RELOAD FILE…" wait|no-block [ADDRESS:PORT CERTIFICATE] : and again until that certificate is
-# served there. One that never is will be told of by its check.
+# served there. One that never is will be told of by its check, and has not been taken.
 unit_reload() {
     unit_block wait
     unit_enable "$1"
@@ -261,7 +261,8 @@ unit_reload() {
     unit_do reload "$1"
     if [ $# -gt 4 ]; then
         unit_tries=0
-        until unit_shows "$5" "$6" || [ $unit_tries -ge 25 ]; do
+        until unit_shows "$5" "$6"; do
+            [ $unit_tries -lt 25 ] || return 0
             unit_tries=$((unit_tries + 1))
             sleep 1
             [ $((unit_tries % 3)) -ne 0 ] || unit_do reload "$1"

@@ -1,5 +1,6 @@
 //! `deploy secrets rotate`: new values, in the store and on the nodes, each verified before the next.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -30,13 +31,37 @@ pub async fn run(global: &Global, args: &RotateSecrets) -> Result<ExitCode> {
     drop(opened);
     let mut project = Project::open(global, inventory).await?;
     // One after the other: while one is on its way, nothing else changes that could need it.
+    let mut names: Vec<&String> = Vec::new();
     for name in &args.names {
-        let done = one(global, args, &mut project, name).await?;
-        if !done.verified() {
-            return Ok(done.exit_code());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for (place, name) in names.iter().enumerate() {
+        let ended = one(global, args, &mut project, name).await;
+        match ended {
+            Ok(done) if done.verified() => {}
+            Ok(done) => {
+                tell_rest(inventory, &names[..=place], &names[place + 1..]);
+                return Ok(done.exit_code());
+            }
+            Err(error) => {
+                tell_rest(inventory, &names[..place], &names[place..]);
+                return Err(error);
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where only part of several is done: which, and how the others are.
+fn tell_rest(inventory: &Path, done: &[&String], left: &[&String]) {
+    let list = |names: &[&String]| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    if done.is_empty() || left.is_empty() {
+        return;
+    }
+    ui::talk(&format!("new values by now: {}", list(done)));
+    ui::talk(&format!("the others: deploy secrets rotate {} {}", inventory.display(), list(left)));
 }
 
 /// Gives one secret a new value everywhere. The store is saved before any node hears of it: a run that is killed is
