@@ -265,5 +265,6 @@ fn facts(node: &str, stdout: &str) -> Result<Facts, ObserveError> {
         clock: get("clock").parse().unwrap_or_default(),
         hostname: get("hostname").to_owned(),
         interfaces: get("addresses").split_whitespace().filter_map(interface).collect(),
+        unproven: said.get("unproven").map(|run| (*run).to_owned()),
     })
 }

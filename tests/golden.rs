@@ -35,8 +35,15 @@ fn rendered_by(library: Library, inventory: Inventory, debian: u8, node: &str) -
         .collect();
     let source =
         Source::new(cluster, library, secrets, Trust::settled("(the cluster's authority)\n", "0")).unwrap();
-    let facts =
-        Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: node.into(), interfaces: Vec::new() };
+    let facts = Facts {
+        debian,
+        ram_mib: 4096,
+        cores: 2,
+        clock: 0,
+        hostname: node.into(),
+        interfaces: Vec::new(),
+        unproven: None,
+    };
     let all = resources(&source, &NodeName::from(node), Some(&facts)).unwrap();
     let files = all.values().flatten().filter_map(|resource| resource.content());
     files.map(|(path, content)| (path.trim_start_matches('/').replace('/', "_"), content)).collect()

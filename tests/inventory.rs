@@ -133,6 +133,7 @@ fn shipped_inventories_are_planned() {
                 clock: 0,
                 hostname: "x".into(),
                 interfaces: Vec::new(),
+                unproven: None,
             };
             let bare = Observation { facts, fields: BTreeMap::new() };
             let nodes = source.cluster.nodes.keys();

@@ -54,6 +54,7 @@ fn a_plan_for_200_bare_nodes_takes_less_than_100_mib() {
         clock: 0,
         hostname: "x".into(),
         interfaces: Vec::new(),
+        unproven: None,
     };
     let observed: Observed = source
         .cluster

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Every replica streams from the leader over verified TLS.
-# NODE: name of this node. MEMBERS: names of all, parted by spaces.
+# NODE: name of this node. MEMBERS: names of all, parted by spaces. GATE: yes between two waves, when members may still be missing:
+# one that runs tells of itself.
 cd / || exit 1
 # No name means anything but what the catalog says.
 export PGOPTIONS="-c search_path=pg_catalog,pg_temp"
 if ! problems=$(timeout 10 setpriv --reuid postgres --regid postgres --init-groups psql -XAtq -v ON_ERROR_STOP=1 \
-    -v me="$NODE" -v planned="$MEMBERS" 2>&1 <<'SQL'
+    -v me="$NODE" -v planned="$MEMBERS" -v gate="${GATE:-no}" 2>&1 <<'SQL'
 SELECT pg_is_in_recovery() AS replica \gset
 \if :replica
 SELECT CASE
@@ -19,7 +20,8 @@ WITH sender AS (
     FROM pg_stat_replication LEFT JOIN pg_stat_ssl USING (pid)
 ), problem(text) AS (
     SELECT name || ' does not stream' FROM unnest(string_to_array(:'planned', ' ')) AS planned(name)
-    WHERE name <> :'me' AND NOT EXISTS (SELECT FROM sender WHERE sender.name = planned.name AND state = 'streaming')
+    WHERE :'gate' <> 'yes' AND name <> :'me'
+        AND NOT EXISTS (SELECT FROM sender WHERE sender.name = planned.name AND state = 'streaming')
     UNION ALL
     SELECT name || ' streams without TLS' FROM sender WHERE NOT ssl
 )

@@ -10,7 +10,7 @@ printf '*:*:*:deploy_check:%s\n' "$(printf '%s' "$PASSWORD" | sed 's/[\\:]/\\&/g
 sql() {
     database=$1
     shift
-    PGPASSFILE=$passfile timeout 15 psql -XAtqw -v ON_ERROR_STOP=1 -v node="$NODE" "$@" "host=$ADDRESS port=6432 dbname=$database \
+    PGPASSFILE=$passfile timeout 15 psql -XAtqw -v ON_ERROR_STOP=1 -v VERBOSITY=terse -v node="$NODE" "$@" "host=$ADDRESS port=6432 dbname=$database \
 user=deploy_check connect_timeout=10 sslmode=verify-full sslrootcert=/etc/pgbouncer/tls/ca.crt" 2>&1
 }
 

@@ -110,8 +110,8 @@ impl Apply {
         own.chain(approved.changes().map(|(node, _)| node.clone())).collect()
     }
 
-    /// The checks of a phase on the nodes that it needs. Where a selection leaves nodes out, those are not asked for what they
-    /// are not to be yet, and the others not for them.
+    /// The checks of a phase on the nodes that it needs. Nodes that are left out are not asked for what they are not to be yet, and
+    /// none is asked for others where only a part of the phase is made.
     pub(super) fn own_checks(
         &self,
         hidden: &[Hidden],
@@ -126,7 +126,7 @@ impl Apply {
                 && !left_out.contains(&check.node)
         };
         let own = self.checks.iter().filter(own);
-        own.map(|check| if left_out.is_empty() { check.clone() } else { check.as_gate() }).collect()
+        own.map(|check| if approved.partial { check.as_gate() } else { check.clone() }).collect()
     }
 }
 

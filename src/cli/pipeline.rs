@@ -137,7 +137,7 @@ pub enum Lock {
     Release {
         #[command(flatten)]
         target: Target,
-        /// Let go of it whoever holds it. Their run is not stopped by that.
+        /// Let go of it whoever holds it. A run that lives ends the steps that are under way, and begins no other.
         #[arg(long)]
         force: bool,
     },

@@ -21,7 +21,7 @@ use crate::exit::{Ended, Exit};
 use crate::inventory::counted;
 use crate::journal::{Heading, Record, Wanted};
 use crate::observe::Answers;
-use crate::plan::Plan;
+use crate::plan::{CheckRun, Plan};
 use crate::ui::{Hint, Progress};
 use crate::verdict::Verdict;
 use crate::{cli, journal, live, observe, plan, preflight, ui, verify};
@@ -58,7 +58,7 @@ async fn apply(global: &Global, args: &cli::Apply, run: String) -> Result<ExitCo
         (project, plan)
     };
     if plan.is_empty() {
-        return nothing(global, &mut project, &plan);
+        return super::unproven::nothing(global, &mut project, &plan).await;
     }
     if !args.how.skip_preflight {
         fit(&project, &plan, inventory).await?;
@@ -169,8 +169,12 @@ pub fn confirm(global: &Global, yes: bool, plan: &Plan) -> Result<()> {
     }
     if !yes {
         if !ui::interactive() {
-            let hint = Hint("look at the plan above, then run it with --yes".into());
+            let plan = if global.json { "what `deploy plan` shows" } else { "the plan above" };
+            let hint = Hint(format!("look at {plan}, then run it with --yes"));
             return Err(anyhow!("nobody is here to confirm the plan; nothing was changed").context(hint));
+        }
+        if global.json || !ui::data_is_seen() {
+            ui::talk(ui::plan(plan).trim_end());
         }
         if !ui::confirm("Apply these changes?") {
             return Err(not_confirmed());
@@ -278,6 +282,7 @@ async fn carried_out(
     let drawing = tokio::spawn(Progress::new(project.hosts()).draw(drawn));
     let changes = plan.changes().count();
     let left_out: BTreeSet<&str> = plan.hidden.iter().map(|hidden| hidden.phase).collect();
+    let whole = left_out.is_empty() && !how.proven;
     let brake = Arc::new(Brake::new(how.max_fail));
     let apply = Apply {
         source: Arc::clone(&project.source),
@@ -296,12 +301,15 @@ async fn carried_out(
     let lost = |node| brake.halt(Halt::LockLost(node));
     let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
+    if !whole {
+        checks = checks.iter().map(CheckRun::as_gate).collect();
+    }
     let verified = match outcome {
         Ok(Some(verdicts)) => Ok(verdicts),
         Ok(None) => {
             let _ = events.send(Event::PhaseStarted { title: "Run every check" });
             let _ = events.send(Event::Checking { checks: checks.len() });
-            if left_out.is_empty() && !how.proven {
+            if whole {
                 verify::everything(&project.source, &project.hosts(), &checks).await.map_err(ApplyError::from)
             } else {
                 Ok(verify::run(&project.hosts(), &checks).await)
@@ -321,16 +329,18 @@ async fn carried_out(
         Ok(done) => done.exit().word(),
         Err(stopped) => Exit::word_of_run(stopped),
     };
-    end_journal(project, &run, word).await;
+    let proves = whole && ended.as_ref().is_ok_and(Done::verified);
+    end_journal(project, &run, word, proves).await;
     // What was being checked and written down is nobody else's before. Until here somebody who stops the run is heard.
     lock.let_go().await;
     drop(brake);
     ended.map_err(explain)
 }
 
-/// Writes down how a run has ended, on every node that it has changed and that still answers.
-async fn end_journal(project: &Project, run: &str, word: &str) {
-    let script = journal::ending(run, word);
+/// Writes down how a run has ended, on every node that it has changed and that still answers, and where it `proves` what others
+/// have left.
+async fn end_journal(project: &Project, run: &str, word: &str, proves: bool) {
+    let script = journal::ending(run, word) + if proves { journal::PROVEN } else { "" };
     observe::ask_each(&project.hosts(), &script, Duration::from_secs(20)).await;
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 
 use super::Global;
@@ -151,10 +151,17 @@ fn name(args: &cli::Init) -> Result<String> {
         return Ok(name.clone());
     }
     let folder = std::path::absolute(&args.folder)?;
-    match folder.file_name().and_then(|name| name.to_str()) {
-        Some(name) => Ok(name.to_lowercase()),
-        None => bail!("give the cluster a name with --name"),
-    }
+    let named = folder.file_name().and_then(|name| named_after(&name.to_string_lossy()));
+    named.context("give the cluster a name with --name")
+}
+
+/// A name for a cluster in a folder of this name: what a name cannot hold becomes a dash.
+fn named_after(folder: &str) -> Option<String> {
+    let fits = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let name = folder.to_lowercase().replace(|character| !fits(character), "-");
+    let name = name.trim_start_matches(|character: char| !character.is_ascii_lowercase());
+    let name: String = name.chars().take(32).collect();
+    Some(name.trim_end_matches('-').to_owned()).filter(|name| !name.is_empty())
 }
 
 fn write_new(path: &Path, text: &str) -> Result<()> {
@@ -162,4 +169,19 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|error| unwritable("a new file", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_named_after_its_folder_as_far_as_a_name_can_be() {
+        let named = |folder| named_after(folder).unwrap_or_default();
+        assert_eq!(
+            ["shop", "My Cluster", "prod.db", "2026_lab_"].map(named),
+            ["shop", "my-cluster", "prod-db", "lab"]
+        );
+        assert_eq!([".", "42", "ü"].map(named), ["", "", ""]);
+    }
 }

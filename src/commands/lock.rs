@@ -44,7 +44,9 @@ async fn each(global: &Global, inventory: &Path, release: Release) -> Result<Exi
             }
             Err(failure) => {
                 silent = true;
-                ("unreachable", failure.to_string())
+                let words = failure.to_string();
+                let own = format!("{node}: ");
+                ("unreachable", words.strip_prefix(&own).map(str::to_owned).unwrap_or(words))
             }
         };
         rows.push(json!({ "node": node, "state": state, "says": words }));
@@ -57,7 +59,7 @@ async fn each(global: &Global, inventory: &Path, release: Release) -> Result<Exi
     }
     if released && release == Release::Force {
         ui::talk(
-            "note: a run that still lives has not been stopped by this: end it before you begin another",
+            "note: a run that still lives ends the steps that are under way and begins no other: wait for that before you begin one",
         );
     }
     if held && release == Release::Dead {

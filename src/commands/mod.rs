@@ -27,6 +27,7 @@ mod rotate_ca;
 mod saved;
 mod secrets;
 mod status;
+mod unproven;
 mod validate;
 mod verify;
 mod who;

@@ -286,7 +286,10 @@ impl Project {
 
     /// Writes the store, if anything was generated.
     pub fn save(&mut self) -> Result<()> {
-        self.store.save().context("cannot save the secret store; nothing was changed on any node")?;
+        if self.store.save().context("cannot save the secret store; nothing was changed on any node")? {
+            let store = self.store.path().display();
+            ui::talk(&format!("{store} has changed: keep it where the inventory is kept"));
+        }
         Ok(())
     }
 

@@ -48,6 +48,7 @@ pub fn run(global: &Global, args: &cli::Render) -> Result<ExitCode> {
             clock: 0,
             hostname: node.to_string(),
             interfaces: Vec::new(),
+            unproven: None,
         };
         for resource in resources(&source, node, Some(&facts))?.into_values().flatten() {
             let Some((path, content)) = resource.content() else { continue };

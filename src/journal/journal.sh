@@ -59,6 +59,12 @@ journal_wanted() {
     cat "$JOURNALS/$1/wanted" 2>/dev/null
 }
 
+# journal_proven : what the last run has left here holds, by all checks of the cluster.
+journal_proven() {
+    for journal_folder in "$JOURNALS"/*; do :; done
+    [ ! -d "$journal_folder" ] || : >"$journal_folder/proven"
+}
+
 # journal_end RUN RESULT : how it ended, on nodes where it has done something. After one that ended well nobody needs what
 # files were like before it; copies of those that not everybody could read, keys and passwords, are taken away, of this run and
 # of those before it. The names of runs begin with their time.

@@ -115,6 +115,9 @@ pub fn ending(run: &str, result: &str) -> String {
     format!("{SHELL}journal_end {} {} </dev/null\n", quote(run), quote(result))
 }
 
+/// Behind [`SHELL`]: every check holds, whatever has become of the last run there.
+pub const PROVEN: &str = "journal_proven </dev/null\n";
+
 /// What `history --json` prints.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Runs<'a> {
@@ -257,6 +260,31 @@ mod tests {
         assert_eq!(state(), "state=done\n");
         about("r4", "inputs=x");
         assert_eq!(state(), "state=overtaken\n");
+    }
+
+    #[test]
+    fn what_the_last_run_left_is_unproven_until_it_ends_well_or_every_check_holds() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = root.path().to_string_lossy().into_owned();
+        let said = |script: &str| {
+            let probe = include_str!("../observe.sh");
+            let facts = &probe[probe.find("observe_facts()").unwrap()..];
+            let facts = &facts[..facts.find("\n}\n").unwrap() + 3];
+            let script = format!("{SHELL}{script}\n{facts}observe_facts");
+            let script = script.replace("/var/lib/deploy/runs", &runs);
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.lines().find_map(|line| line.strip_prefix("unproven=")).map(str::to_owned)
+        };
+        let begun = |run: &str| std::fs::create_dir_all(root.path().join(run)).unwrap();
+        assert_eq!(said(":"), None, "nothing ever ran");
+        begun("r1");
+        assert_eq!(said(":").as_deref(), Some("r1"), "it was killed");
+        assert_eq!(said("journal_end r1 'not verified'").as_deref(), Some("r1"));
+        assert_eq!(said(PROVEN), None);
+        begun("r2");
+        assert_eq!(said("journal_end r3 done").as_deref(), Some("r2"), "r3 was at work elsewhere");
+        assert_eq!(said("journal_end r2 done"), None);
     }
 
     #[test]

@@ -49,5 +49,13 @@ pub fn source(text: &str, trust: Trust) -> Source {
 
 /// What a machine of a release of Debian says of itself.
 pub fn facts(debian: u8) -> Facts {
-    Facts { debian, ram_mib: 4096, cores: 2, clock: 0, hostname: "x".into(), interfaces: Vec::new() }
+    Facts {
+        debian,
+        ram_mib: 4096,
+        cores: 2,
+        clock: 0,
+        hostname: "x".into(),
+        interfaces: Vec::new(),
+        unproven: None,
+    }
 }

@@ -285,6 +285,12 @@ fn a_reload_of_haproxy_moves_the_connections_of_the_poolers_that_run() {
     assert!(arranged.waves[0].ungated() && !arranged.waves[1].ungated());
     // The renewal of that certificate alone is followed too.
     let mut plan = crate::plan::Plan { phases: vec![arranged], ..crate::plan::Plan::default() };
+    let mut new = plan.clone();
+    let call = Call::new("packages_apply", Vec::<String>::new());
+    let packages = Change::new(Id::new("packages", "debian"), Verb::Create, "", Order::Install, call);
+    new.phases[0].waves[1].steps[0].changes.push(packages);
+    new.keep_certificates(|_, _| true, &source.library);
+    assert!(new.is_empty() && new.hidden[0].nodes.contains(&NodeName::from("a1")), "a machine that is new");
     plan.keep_certificates(|_, role| role == "haproxy", &source.library);
     let names = plan.changes().map(|(_, _, change)| change.id.name.as_str());
     assert_eq!(

@@ -81,8 +81,19 @@ impl Plan {
     }
 
     /// Leaves only certificates that are `meant`, by node and role, the units that take them, and what follows. Nothing is
-    /// taken away.
+    /// taken away, and machines that are new to the cluster are left out.
     pub fn keep_certificates(&mut self, meant: impl Fn(&NodeName, &str) -> bool, library: &Library) {
+        let packages = self.changes().filter(|(_, _, change)| change.id.kind == "packages");
+        let new: BTreeSet<NodeName> = packages.map(|(_, node, _)| node.clone()).collect();
+        for phase in &self.phases {
+            let left: Vec<&NodeName> =
+                phase.changes().map(|(node, _)| node).filter(|node| new.contains(*node)).collect();
+            if !left.is_empty() {
+                let (changes, nodes) = (left.len(), left.into_iter().cloned().collect());
+                self.hidden.push(Hidden { phase: phase.phase.name, changes, nodes });
+            }
+        }
+        let meant = |node: &NodeName, role: &str| !new.contains(node) && meant(node, role);
         let of_meant = |node: &NodeName, id: &Id| {
             library.roles.values().filter(|manifest| meant(node, &manifest.role)).any(|manifest| {
                 match id.kind.as_str() {
@@ -95,7 +106,8 @@ impl Plan {
         for phase in &mut self.phases {
             phase.partial = true;
             phase.retain(|node, change| {
-                change.verb != Verb::Delete && (change.last || of_meant(node, &change.id))
+                change.verb != Verb::Delete
+                    && (change.last && !new.contains(node) || of_meant(node, &change.id))
             });
         }
         self.phases.retain(|phase| phase.changes().any(|(_, change)| change.id.kind == "certificate"));

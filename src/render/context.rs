@@ -25,6 +25,8 @@ pub struct Facts {
     pub hostname: String,
     /// Its interfaces, each with an address and the network of that.
     pub interfaces: Vec<(String, ipnet::IpNet)>,
+    /// The last run there, where it did not end well and no check has proven since what it left.
+    pub unproven: Option<String>,
 }
 
 impl Facts {

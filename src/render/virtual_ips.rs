@@ -108,8 +108,15 @@ mod tests {
             ("data0".to_owned(), "10.1.0.11/24".parse().unwrap()),
             ("public0".to_owned(), "192.0.2.11/24".parse().unwrap()),
         ];
-        let facts =
-            Facts { debian: 13, ram_mib: 4096, cores: 2, clock: 0, hostname: node.into(), interfaces };
+        let facts = Facts {
+            debian: 13,
+            ram_mib: 4096,
+            cores: 2,
+            clock: 0,
+            hostname: node.into(),
+            interfaces,
+            unproven: None,
+        };
         let name = NodeName::from(node);
         virtual_addresses(&source.cluster, &name, &source.cluster.nodes[&name], &facts)
     }

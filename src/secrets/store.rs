@@ -260,6 +260,11 @@ impl Store {
         self.dirty
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Writes what changed, and says whether anything had: a store without changes keeps its bytes, though sealing anew
     /// would make others. Refuses if the file was changed by someone else since it was read.
     pub fn save(&mut self) -> Result<bool, StoreError> {

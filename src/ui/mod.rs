@@ -46,6 +46,11 @@ pub fn data(text: &str) {
     }
 }
 
+/// Whether somebody sees what standard output gets.
+pub fn data_is_seen() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Why standard output has not got all of what was printed, if it has not.
 pub fn lost() -> Option<&'static io::Error> {
     LOST.get()

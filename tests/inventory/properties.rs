@@ -78,6 +78,7 @@ fn followed(text: &str) {
             clock: 0,
             hostname: node.to_string(),
             interfaces: Vec::new(),
+            unproven: None,
         };
         assert!(!resources(&source, node, Some(&facts)).unwrap().is_empty());
         (node.clone(), facts)

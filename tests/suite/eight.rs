@@ -12,7 +12,7 @@ use crate::shape::Shape;
 use crate::writer::{Access, Writer};
 use crate::{
     Run, applications, break_glass, certs, clients, damaged, failures, figures, guards, left, midway,
-    pipeline, redis, rolled, unnoticed, virtual_ip,
+    pipeline, redis, rolled, unnoticed, unproven, virtual_ip,
 };
 
 pub const SCENARIOS: &[(&str, Run)] = &[
@@ -30,6 +30,7 @@ pub const SCENARIOS: &[(&str, Run)] = &[
     ("ci-scripts", pipeline::ci_scripts),
     ("lock-and-history", pipeline::lock_and_history),
     ("interrupted", pipeline::interrupted),
+    ("unproven", unproven::unproven),
     ("rolled-back", pipeline::rolled_back),
     ("filter-switched-on", unnoticed::filter_switched_on),
     ("haproxy-reloaded", unnoticed::haproxy_reloaded),

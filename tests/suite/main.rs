@@ -40,6 +40,7 @@ mod rolled;
 mod shape;
 mod three;
 mod unnoticed;
+mod unproven;
 mod virtual_ip;
 mod watchdog;
 mod writer;

@@ -300,13 +300,35 @@ pub fn ci_scripts(cluster: &mut Cluster) -> Result<String> {
     ensure!(code == Some(0), "nightly, with nothing to tell: {code:?} {said}");
     let (code, said) = script("plan.sh", &[&folder])?;
     ensure!(code == Some(0) && said.contains("changes=no"), "plan without changes: {code:?} {said}");
-    interval(cluster, 314)?;
+    // A role that is new needs a password that nobody had before.
+    let roles = "roles: { app: {}, merged: {} }\ndatabases: { app: { owner: app } }";
+    let haproxy = "max_connections: 2000\ncheck_interval: 314";
+    cluster.write(&[("haproxy", haproxy), ("postgresql", &cluster.postgresql(roles))])?;
+    let kept = format!("{folder}/kept.git");
+    let git = |words: &[&str]| -> Result<Vec<u8>> {
+        let output = Command::new("git").arg("-C").arg(cluster.dir()).args(words).output()?;
+        ensure!(output.status.success(), "git {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(output.stdout)
+    };
+    git(&["init", "--quiet", "--initial-branch", "main"])?;
+    git(&["init", "--quiet", "--bare", &kept])?;
+    git(&["remote", "add", "origin", &kept])?;
+    git(&["add", "cluster.yaml", "secrets.age"])?;
+    git(&["-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "--message", "A role"])?;
+    git(&["push", "--quiet", "origin", "HEAD:main"])?;
     let (code, said) = script("plan.sh", &[&folder])?;
     ensure!(code == Some(0) && said.contains("changes=yes"), "plan: {code:?} {said}");
     let comment = std::fs::read_to_string(format!("{folder}/comment.md"))?;
     ensure!(comment.contains("clients will notice nothing"), "{comment}");
-    let (code, said) = script("apply.sh", &[&folder])?;
-    ensure!(code == Some(0), "apply: {code:?} {said}");
+    let (code, said) = script("apply.sh", &[&folder, "main"])?;
+    ensure!(code == Some(0) && said.contains("secrets.age"), "apply: {code:?} {said}");
+    let store = git(&["--git-dir", &kept, "show", "main:secrets.age"])?;
+    ensure!(
+        store == std::fs::read(cluster.dir().join("secrets.age"))?,
+        "the new store is not with the inventory"
+    );
+    ensure!(cluster.deploy(&["secrets", "show", "postgresql/merged"]).is_ok(), "nobody has the new password");
+    std::fs::remove_dir_all(cluster.dir().join(".git"))?;
     let log = std::fs::read_to_string(format!("{folder}/apply.log"))?;
     ensure!(log.lines().all(|line| line.contains("Z ")) && log.contains("changes made in"), "{log}");
     let node = *cluster.of_kind("manager").first().context("no manager")?;
