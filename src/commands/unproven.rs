@@ -22,7 +22,7 @@ pub async fn nothing(global: &Global, project: &mut Project, plan: &Plan) -> Res
     }
     project.save()?;
     for (run, nodes) in &runs {
-        ui::talk(&format!("run {run} did not end well on {}: every check is run", nodes.join(" ")));
+        ui::talk(&format!("run {run} has not ended well on {}: every check is run", nodes.join(" ")));
     }
     let hosts = project.hosts();
     let checks = plan::checks(&project.source, &live::facts(&project.observed))?;

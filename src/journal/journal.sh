@@ -71,7 +71,11 @@ journal_proven() {
 journal_end() {
     [ -d "$JOURNALS/$1" ] || return 0
     printf '%s\n' "$2" >"$JOURNALS/$1/result"
-    [ "$2" = "done" ] || return 0
+    if [ "$2" != "done" ]; then
+        # Whoever called it proven did so while it was under way.
+        rm -f "$JOURNALS/$1/proven"
+        return 0
+    fi
     journal_ended=$JOURNALS/$1
     set --
     for journal_folder in "$JOURNALS"/*; do

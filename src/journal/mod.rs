@@ -282,6 +282,8 @@ mod tests {
         assert_eq!(said(":").as_deref(), Some("r1"), "it was killed");
         assert_eq!(said("journal_end r1 'not verified'").as_deref(), Some("r1"));
         assert_eq!(said(PROVEN), None);
+        assert_eq!(said("journal_end r1 failed").as_deref(), Some("r1"), "it was under way");
+        assert_eq!(said(PROVEN), None);
         begun("r2");
         assert_eq!(said("journal_end r3 done").as_deref(), Some("r2"), "r3 was at work elsewhere");
         assert_eq!(said("journal_end r2 done"), None);

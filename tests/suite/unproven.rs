@@ -26,7 +26,7 @@ pub fn unproven(cluster: &mut Cluster) -> Result<String> {
     cluster.settled()?;
     let again = cluster.attempt(&["apply", "--yes"])?;
     again.ended(8)?;
-    let told = ["did not end well", "pgbouncer/write-and-read", "refused"];
+    let told = ["has not ended well", "pgbouncer/write-and-read", "refused"];
     ensure!(told.iter().all(|word| again.all().contains(word)), "{}", again.all());
     sql(MEND)?;
     let mended = cluster.deploy(&["apply", "--yes", "--json"])?.json()?;

@@ -365,9 +365,8 @@ async fn what_a_failed_check_keeps_from_beginning_is_said() {
     let (it, approved) =
         before_pgbouncer(&["pgbouncer/write-and-read"], vec![done(), reply("#0 1 no leader")]).await;
     let later = PHASES.iter().find(|phase| phase.name == "services").unwrap();
-    let step = Step { node: "n1".into(), changes: Vec::new() };
-    let change = approved.changes().next().unwrap().1.clone();
-    let waves = vec![Wave { steps: vec![Step { changes: vec![change], ..step }], ..Wave::default() }];
+    let step = Step { node: "n1".into(), changes: vec![approved.changes().next().unwrap().1.clone()] };
+    let waves = vec![Wave { steps: vec![step], ..Wave::default() }];
     let plan =
         Plan { phases: vec![approved, PhasePlan { phase: later, waves, partial: false }], ..Plan::default() };
     let error = Arc::clone(&it.apply).run(plan).await.unwrap_err();
