@@ -70,7 +70,10 @@ mod tests {
         let own = root.path().join("usr/bin");
         std::fs::create_dir_all(&own).unwrap();
         std::fs::create_dir_all(root.path().join("run")).unwrap();
-        let noted = format!("echo \"$*$([ \"$3\" != - ] || sed 's/^/ /' | tr -d '\\n')\" >>{at}/asked\n");
+        let noted = format!(
+            "echo \"$*$([ \"$3\" != - ] || sed 's/^/ /' | tr -d '\\n')\" >>{at}/asked\n\
+             case $* in *' Need'*old*) echo yes ;; esac\n"
+        );
         crate::stand_in::program(&own.join(program), &noted);
         crate::stand_in::program(
             &own.join("dpkg"),
@@ -95,16 +98,19 @@ mod tests {
         assert_eq!(asked("systemctl", &reload.repeat(3)), [""; 0]);
         let looks = "systemctl is-enabled -- a\nsystemctl --root=/ preset a\n\
                      systemctl --quiet --no-legend list-units 'user@*'\n";
-        let starts = "systemctl --quiet restart 'a b'\nsystemctl start c\n";
+        let starts = "systemctl --quiet restart a b\nsystemctl start old\nsystemctl start old\n";
         assert_eq!(
             asked("systemctl", &format!("{reload}{looks}{reload}{starts}")),
             [
                 "is-enabled -- a",
                 "--root=/ preset a",
                 "--quiet --no-legend list-units user@*",
-                "daemon-reload",
+                "show -P NeedDaemonReload -- a b",
                 "--quiet restart a b",
-                "start c"
+                "show -P NeedDaemonReload -- old",
+                "daemon-reload",
+                "start old",
+                "start old"
             ]
         );
     }

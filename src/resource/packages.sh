@@ -19,9 +19,9 @@ PACKAGES_BIN=/var/lib/deploy/packages
 PACKAGES_RELOAD=/run/deploy/packages.reload
 PACKAGES_MODULES=/run/deploy/packages.modules
 
-# packages_lazy : gives the programs of packages a systemctl that has unit files read anew before it starts something, not each
-# time that it is asked to: every package asks, some of them three times, and all of systemd's generators run for each. And a
-# py3compile that leaves to packages_compile what else were two processes of Python for each package.
+# packages_lazy : gives the programs of packages a systemctl that has unit files read anew before it starts something of which it
+# knows older ones, not each time that it is asked to: every package asks, some of them three times, and all of systemd's
+# generators run for each. And a py3compile that leaves to packages_compile what else were two processes of Python for each package.
 packages_lazy() {
     mkdir -p $PACKAGES_BIN
     rm -f $PACKAGES_MODULES
@@ -32,16 +32,23 @@ echo "\$2" >>$PACKAGES_MODULES
 END
     cat >$PACKAGES_BIN/systemctl <<END
 #!/bin/sh
-for word do case \$word in -*) ;; *) break ;; esac done
-case \$word in
-daemon-reload)
+words=
+for word do case \$word in -*) ;; *) words="\$words\$word " ;; esac done
+case \$words in
+'daemon-reload '*)
     : >$PACKAGES_RELOAD
     exit
     ;;
--* | cat | disable | enable | is-* | list-* | mask | preset | show | status | unmask) ;;
+'' | 'cat '* | 'disable '* | 'enable '* | is-* | list-* | 'mask '* | 'preset '* | 'show '* | 'status '* | 'unmask '*) ;;
 *)
-    [ ! -e $PACKAGES_RELOAD ] || /usr/bin/systemctl daemon-reload
-    rm -f $PACKAGES_RELOAD
+    if [ -e $PACKAGES_RELOAD ]; then
+        case \$(/usr/bin/systemctl show -P NeedDaemonReload -- \${words#* }) in
+        *yes*)
+            /usr/bin/systemctl daemon-reload
+            rm -f $PACKAGES_RELOAD
+            ;;
+        esac
+    fi
     ;;
 esac
 exec /usr/bin/systemctl "\$@"
