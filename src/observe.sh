@@ -30,12 +30,17 @@ observe_facts() {
         printf '%s,%s ' "$facts_key" "$facts_value"
     done
     echo
-    # The last run here, unless it ended well or its outcome has been proven since. The names of runs begin with their time.
-    for facts_key in /var/lib/deploy/runs/*/; do :; done
-    if [ -d "$facts_key" ] && [ ! -e "${facts_key}proven" ]; then
+    # The last run here that did not end well, unless every check has held since. The names of runs begin with their time.
+    facts_unproven=
+    for facts_key in /var/lib/deploy/runs/*/; do
         facts_value=
         [ ! -r "${facts_key}result" ] || read -r facts_value <"${facts_key}result" || true
         facts_key=${facts_key%/}
-        [ "$facts_value" = "done" ] || printf 'unproven=%s\n' "${facts_key##*/}"
-    fi
+        if [ -e "$facts_key/proven" ]; then
+            facts_unproven=
+        elif [ -d "$facts_key" ] && [ "$facts_value" != "done" ]; then
+            facts_unproven=${facts_key##*/}
+        fi
+    done
+    [ -z "$facts_unproven" ] || printf 'unproven=%s\n' "$facts_unproven"
 }

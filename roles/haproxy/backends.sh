@@ -1,7 +1,7 @@
 #!/bin/sh
 # HAProxy sees one leader, and every other member as a replica.
-# ADDRESS: of this node, as in a URL. MEMBERS: how many members there are. PASSWORD: of the statistics. GATE: yes between two waves,
-# when members may still be missing.
+# ADDRESS: of this node, as in a URL. MEMBERS: how many members there are. PASSWORD: of the statistics. PART: yes where members
+# may be left out.
 if ! table=$(printf 'user = "statistics:%s"\n' "$PASSWORD" | curl --config - --silent --show-error --fail \
     --max-time 5 --cacert /etc/haproxy/tls/ca.crt "https://$ADDRESS:7000/;csv" 2>&1); then
     echo "the statistics do not answer: $table"
@@ -21,5 +21,5 @@ replicas=$(up replicas)
 healthy=$(up members)
 seen="it sees $leaders leaders, $replicas replicas and $healthy healthy members of $MEMBERS"
 echo "$seen"
-[ "${GATE:-no}" != yes ] || MEMBERS=$healthy
+[ "${PART:-no}" != yes ] || MEMBERS=$healthy
 [ "$leaders" -eq 1 ] && [ "$replicas" -eq "$((MEMBERS - 1))" ] && [ "$healthy" -eq "$MEMBERS" ]

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::transport::Recorder;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_holder_that_ends_during_the_run_is_told_of_and_the_run_is_waited_for() {
         let answer = Reply { stdout: "locked\n".into(), ..Reply::default() };
         let host: Arc<dyn crate::transport::Host> = Arc::new(Recorder::new("n1", [answer]));

@@ -126,7 +126,7 @@ impl Apply {
                 && !left_out.contains(&check.node)
         };
         let own = self.checks.iter().filter(own);
-        own.map(|check| if approved.partial { check.as_gate() } else { check.clone() }).collect()
+        own.map(|check| if approved.partial { check.as_part() } else { check.clone() }).collect()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::inventory::counted;
 use crate::journal::{Heading, Record, Wanted};
 use crate::observe::Answers;
 use crate::plan::{CheckRun, Plan};
+use crate::render::PACKAGES;
 use crate::ui::{Hint, Progress};
 use crate::verdict::Verdict;
 use crate::{cli, journal, live, observe, plan, preflight, ui, verify};
@@ -269,7 +270,10 @@ async fn carried_out(
         return Err(anyhow!("certificates are to be made, and nobody has the key of the authority")
             .context(Hint(hint.into())));
     }
-    let known = if how.proven { BTreeMap::new() } else { live::facts(&project.observed) };
+    let mut known = if how.proven { BTreeMap::new() } else { live::facts(&project.observed) };
+    // Machines that are left out and have nothing yet.
+    let bare = plan.hidden.iter().filter(|hidden| hidden.phase == PACKAGES).flat_map(|hidden| &hidden.nodes);
+    bare.for_each(|node| drop(known.remove(node)));
     let mut checks = plan::checks(&project.source, &known)?;
     let mut lock = lock(project, &run).await?;
     if let Err(error) = project.save() {
@@ -302,7 +306,7 @@ async fn carried_out(
     let outcome = lock.during(Arc::clone(&apply).run(plan), lost).await;
     checks.retain(|check| !left_out.contains(check.phase.as_str()));
     if !whole {
-        checks = checks.iter().map(CheckRun::as_gate).collect();
+        checks = checks.iter().map(CheckRun::as_part).collect();
     }
     let verified = match outcome {
         Ok(Some(verdicts)) => Ok(verdicts),

@@ -79,7 +79,9 @@ async fn renew(global: &Global, args: &Renew) -> Result<ExitCode> {
     let mut plan = super::plan::make(&mut project).await?;
     plan.keep_certificates(|node, role| renewal.covers(node, role), &project.source.library);
     if plan.is_empty() {
-        nothing(global, "no certificate is due; --force renews those that are not");
+        let deployed =
+            if plan.hidden.is_empty() { "" } else { " of what is deployed; `deploy apply` makes the others" };
+        nothing(global, &format!("no certificate is due{deployed}; --force renews those that are not"));
         return Ok(ExitCode::SUCCESS);
     }
     confirm(global, args.yes, &plan)?;

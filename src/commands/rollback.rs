@@ -6,9 +6,9 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
-use super::apply::{How, carry_out_so, confirm, fit, nothing, recorded};
+use super::apply::{How, carry_out_so, confirm, fit, recorded};
 use super::project::{self, Project};
-use super::{Global, history};
+use super::{Global, history, unproven};
 use crate::resource::Diff;
 use crate::{cli, plan, ui};
 
@@ -36,7 +36,7 @@ async fn rollback(global: &Global, args: &cli::Rollback, run: String) -> Result<
     let selection = super::plan::selection(&args.narrow);
     let (plan, _) = super::plan::selected(&mut project, &selection).await?;
     if plan.is_empty() && !args.dry_run {
-        return nothing(global, &mut project, &plan);
+        return unproven::nothing(global, &mut project, &plan).await;
     }
     if let Some(difference) = difference.as_ref().filter(|_| !global.json && !args.output.markdown) {
         ui::report(&format!("what the inventory said then, beside what it says now\n{difference}\n"));

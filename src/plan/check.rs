@@ -41,6 +41,14 @@ impl CheckRun {
         gate.vars.insert("GATE".to_owned(), "yes".to_owned());
         gate
     }
+
+    /// The same where only a part of the cluster is as it is to be: it is not held to what is left out.
+    #[must_use]
+    pub fn as_part(&self) -> Self {
+        let mut part = self.as_gate();
+        part.vars.insert("PART".to_owned(), "yes".to_owned());
+        part
+    }
 }
 
 impl std::fmt::Debug for CheckRun {

@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{Cluster, NodeName};
 use crate::resource::{Arg, Change, Effect, Id, Payload, Verb};
-use crate::role::Library;
+use crate::role::{Library, Manifest};
 
 /// Everything that a run will do.
 #[derive(Debug, Clone, Default)]
@@ -81,19 +81,21 @@ impl Plan {
     }
 
     /// Leaves only certificates that are `meant`, by node and role, the units that take them, and what follows. Nothing is
-    /// taken away, and machines that are new to the cluster are left out.
+    /// taken away, and roles that are new to their node are left out.
     pub fn keep_certificates(&mut self, meant: impl Fn(&NodeName, &str) -> bool, library: &Library) {
-        let packages = self.changes().filter(|(_, _, change)| change.id.kind == "packages");
-        let new: BTreeSet<NodeName> = packages.map(|(_, node, _)| node.clone()).collect();
+        let new = self.new_roles(library);
+        let is_new = |node: &NodeName, role: &str| new.iter().any(|(on, own)| on == node && own == role);
         for phase in &self.phases {
-            let left: Vec<&NodeName> =
-                phase.changes().map(|(node, _)| node).filter(|node| new.contains(*node)).collect();
-            if !left.is_empty() {
-                let (changes, nodes) = (left.len(), left.into_iter().cloned().collect());
+            let of_phase =
+                |role: &&String| library.roles.get(*role).is_some_and(|own| own.phase == phase.phase.name);
+            let nodes: BTreeSet<NodeName> =
+                new.iter().filter(|(_, role)| of_phase(&role)).map(|(node, _)| node.clone()).collect();
+            let changes = phase.changes().filter(|(node, _)| nodes.contains(*node)).count();
+            if changes > 0 {
                 self.hidden.push(Hidden { phase: phase.phase.name, changes, nodes });
             }
         }
-        let meant = |node: &NodeName, role: &str| !new.contains(node) && meant(node, role);
+        let meant = |node: &NodeName, role: &str| !is_new(node, role) && meant(node, role);
         let of_meant = |node: &NodeName, id: &Id| {
             library.roles.values().filter(|manifest| meant(node, &manifest.role)).any(|manifest| {
                 match id.kind.as_str() {
@@ -106,11 +108,25 @@ impl Plan {
         for phase in &mut self.phases {
             phase.partial = true;
             phase.retain(|node, change| {
-                change.verb != Verb::Delete
-                    && (change.last && !new.contains(node) || of_meant(node, &change.id))
+                change.verb != Verb::Delete && (change.last || of_meant(node, &change.id))
             });
         }
         self.phases.retain(|phase| phase.changes().any(|(_, change)| change.id.kind == "certificate"));
+    }
+
+    /// Roles that are not deployed yet on nodes where packages are missing: they have no certificates.
+    fn new_roles(&self, library: &Library) -> BTreeSet<(NodeName, String)> {
+        let packages = self.changes().filter(|(_, _, change)| change.id.kind == "packages");
+        let nodes: BTreeSet<&NodeName> = packages.map(|(_, node, _)| node).collect();
+        let missing = self.changes().filter(|(_, node, change)| {
+            change.id.kind == "certificate" && change.verb == Verb::Create && nodes.contains(node)
+        });
+        let owners = missing.flat_map(|(_, node, change)| {
+            let owns =
+                |manifest: &&Manifest| manifest.certificates.iter().any(|one| one.path == change.id.name);
+            library.roles.values().filter(owns).map(|manifest| (node.clone(), manifest.role.clone()))
+        });
+        owners.collect()
     }
 
     /// Leaves only what was changed on the nodes. To be shown, not to be carried out.

@@ -78,8 +78,9 @@ pub fn arrange(
             _ => gentle.steps.push(step),
         }
     }
-    // What the cluster has in common, as a password, is wanted everywhere as soon as it has changed.
-    let together = source.trust.severed || !shared.steps.is_empty() || gentle.agrees(source, phase);
+    // A password that has changed for all is wanted everywhere at once.
+    let password = shared.steps.iter().flat_map(|step| &step.changes).any(|change| change.id.kind == "role");
+    let together = source.trust.severed || password || gentle.agrees(source, phase);
     let canary = if together { Wave::default() } else { gentle.canary(leader.as_ref()) };
     let mut waves: Vec<Wave> =
         [shared, prepared, canary, gentle, ahead].into_iter().filter(|wave| !wave.steps.is_empty()).collect();

@@ -25,7 +25,7 @@ pub struct Facts {
     pub hostname: String,
     /// Its interfaces, each with an address and the network of that.
     pub interfaces: Vec<(String, ipnet::IpNet)>,
-    /// The last run there, where it did not end well and no check has proven since what it left.
+    /// The last run there that did not end well, where no run of every check has proven since what it left.
     pub unproven: Option<String>,
 }
 
