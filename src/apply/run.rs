@@ -151,7 +151,8 @@ impl Apply {
                 done => done,
             };
             if let Err(error) = held {
-                let early = proof.early.iter().flat_map(|later| later.changes()).map(|(node, _)| node.clone());
+                let early =
+                    proof.early.iter().flat_map(|later| later.changes()).map(|(node, _)| node.clone());
                 let left = waves.flat_map(|wave| wave.steps).map(|step| step.node).chain(early);
                 return ApplyError::of_all([error].into_iter().chain(ApplyError::left(left))).map(|()| None);
             }
