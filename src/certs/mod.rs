@@ -69,6 +69,9 @@ pub struct Entry {
     /// The user's own file that it comes from; `deploy` cannot renew such a one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own: Option<String>,
+    /// What is stored is as it is to be, and a port serves another one.
+    #[serde(skip)]
+    pub untaken: bool,
 }
 
 /// One authority.
@@ -161,6 +164,7 @@ impl Report {
                         problem: Some("the node does not answer".into()),
                         remedy: None,
                         own: None,
+                        untaken: false,
                     };
                     if let Some(seen) = seen {
                         entry.look(seen, flaws.get(&certificate.path), within, now);
@@ -243,6 +247,7 @@ impl Entry {
             match (&stored, served) {
                 (Some(_), None) => problems.push(format!("port {port} serves none")),
                 (Some(stored), Some(served)) if served.fingerprint != stored.fingerprint => {
+                    self.untaken = flaw.is_none();
                     problems.push(format!("port {port} serves another one, {}", short(&served.serial)));
                 }
                 _ => {}
@@ -268,12 +273,10 @@ impl Entry {
         if let Some(path) = self.own.as_ref().filter(|_| ending && self.state != State::Ok) {
             return Some(format!("put a new certificate into {path}, then: deploy apply {inventory}"));
         }
-        // A plan looks at what is stored: a service that has not taken it is made to take a newer one.
-        let untaken =
-            self.own.is_none() && self.served.values().flatten().any(|one| Some(one) != self.serial.as_ref());
         match self.state {
             State::Ok | State::Unknown => None,
-            State::Wrong if !untaken => Some(format!("deploy apply {inventory}")),
+            // A plan looks at what is stored: a service that has not taken it is made to take a newer one.
+            State::Wrong if !self.untaken => Some(format!("deploy apply {inventory}")),
             State::Due | State::Wrong => {
                 Some(format!("deploy certs renew {inventory} --on {node} --service {service} --force"))
             }

@@ -81,6 +81,7 @@ pub fn entries(source: &Source, observed: &Observed, within: Option<i64>, now: O
                 problem,
                 remedy: None,
                 own: Some(own.path.clone()),
+                untaken: false,
             });
         }
     }

@@ -127,6 +127,7 @@ mod tests {
             problem: None,
             remedy: None,
             own: None,
+            untaken: false,
         }
     }
 

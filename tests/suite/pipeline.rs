@@ -149,7 +149,7 @@ pub fn lock_and_history(cluster: &mut Cluster) -> Result<String> {
     ensure!(seen.stdout.contains("held by ") && seen.stdout.contains(" since "), "{}", seen.all());
     kept.ended(6)?;
     forced.ended(0)?;
-    ensure!(forced.stderr.contains("has not been stopped"), "{}", forced.all());
+    ensure!(forced.stderr.contains("begins no other"), "{}", forced.all());
     cluster.attempt(&["lock", "status"])?.ended(0)?;
     // However far it had come, there is something to do.
     interval(cluster, 315)?;
