@@ -71,7 +71,7 @@ impl Brake {
         self.state().failed.insert(node.clone());
     }
 
-    /// A phase has failed, and what comes behind it needs it.
+    /// A phase has failed, or the node that went first, and what comes behind it needs it.
     pub(super) fn over(&self) {
         self.state().over = true;
     }

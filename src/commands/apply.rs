@@ -78,17 +78,6 @@ async fn apply(global: &Global, args: &cli::Apply, run: String) -> Result<ExitCo
     Ok(done.exit_code())
 }
 
-/// A plan that has nothing to do.
-pub fn nothing(global: &Global, project: &mut Project, plan: &Plan) -> Result<ExitCode> {
-    project.save()?;
-    if global.json {
-        ui::json(&json!({ "changed": 0, "executions": project.executions() }));
-    } else {
-        ui::report(&ui::plan(plan));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 /// Refuses machines that are new to the cluster, where packages are missing, and that are not fit for it.
 pub async fn fit(project: &Project, plan: &Plan, inventory: &Path) -> Result<()> {
     let news: BTreeSet<&NodeName> = plan

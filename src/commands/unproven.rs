@@ -17,10 +17,15 @@ use crate::{journal, live, observe, plan, ui, verify};
 /// A plan that has nothing to do. Where the last run on a node did not end well, every check is run.
 pub async fn nothing(global: &Global, project: &mut Project, plan: &Plan) -> Result<ExitCode> {
     let runs = runs(project, plan);
-    if runs.is_empty() {
-        return super::apply::nothing(global, project, plan);
-    }
     project.save()?;
+    if runs.is_empty() {
+        if global.json {
+            ui::json(&json!({ "changed": 0, "executions": project.executions() }));
+        } else {
+            ui::report(&ui::plan(plan));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     for (run, nodes) in &runs {
         ui::talk(&format!("run {run} has not ended well on {}: every check is run", nodes.join(" ")));
     }

@@ -84,12 +84,10 @@ impl Plan {
     /// taken away, and roles that are new to their node are left out.
     pub fn keep_certificates(&mut self, meant: impl Fn(&NodeName, &str) -> bool, library: &Library) {
         let new = self.new_roles(library);
-        let is_new = |node: &NodeName, role: &str| new.iter().any(|(on, own)| on == node && own == role);
+        let is_new = |node: &NodeName, role: &str| new.contains(&(node.clone(), role.to_owned()));
         for phase in &self.phases {
-            let of_phase =
-                |role: &&String| library.roles.get(*role).is_some_and(|own| own.phase == phase.phase.name);
-            let nodes: BTreeSet<NodeName> =
-                new.iter().filter(|(_, role)| of_phase(&role)).map(|(node, _)| node.clone()).collect();
+            let of_phase = new.iter().filter(|(_, role)| library.roles[role].phase == phase.phase.name);
+            let nodes: BTreeSet<NodeName> = of_phase.map(|(node, _)| node.clone()).collect();
             let changes = phase.changes().filter(|(node, _)| nodes.contains(*node)).count();
             if changes > 0 {
                 self.hidden.push(Hidden { phase: phase.phase.name, changes, nodes });
